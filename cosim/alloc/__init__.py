@@ -1,0 +1,1 @@
+"""Allocators: pure functions from a problem to an allocation."""

@@ -1,0 +1,196 @@
+"""Role + kind -> class: what ``kind:`` may say in a scenario, and where it is found.
+
+The table holds names, not classes: listing kinds imports nothing, and a kind's module is imported
+when a scenario first uses it. Two ways to plug in a class of your own: write ``kind:
+my_package.module:MyClass``, or declare an entry point in group ``cosim.<role>``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Final
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from cosim.component import Component
+from cosim.errors import UnknownKindError
+
+KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "mobility": {
+            "static": "cosim.net.mobility:Static",
+            "random_waypoint": "cosim.net.mobility:RandomWaypoint",
+        },
+        "pathloss": {
+            "uma": "cosim.net.pathloss:UrbanMacro",
+            "umi": "cosim.net.pathloss:UrbanMicro",
+            "rma": "cosim.net.pathloss:RuralMacro",
+            "free_space": "cosim.net.pathloss:FreeSpace",
+            "log_distance": "cosim.net.pathloss:LogDistance",
+        },
+        "shadowing": {
+            "none": "cosim.net.shadowing:NoShadowing",
+            "correlated": "cosim.net.shadowing:CorrelatedShadowing",
+        },
+        "fading": {
+            "none": "cosim.net.fading:NoFading",
+            "block_rayleigh": "cosim.net.fading:BlockRayleigh",
+            "jakes": "cosim.net.fading:Jakes",
+        },
+        "rate": {
+            "shannon": "cosim.rate:Shannon",
+            "truncated_shannon": "cosim.rate:TruncatedShannon",
+        },
+        "uplink": {
+            "ideal": "cosim.net.uplink:Ideal",
+            "allocated": "cosim.net.uplink:Allocated",
+        },
+        "compute": {
+            "constant": "cosim.net.compute:Constant",
+            "shifted_exponential": "cosim.net.compute:ShiftedExponential",
+        },
+        "availability": {
+            "always": "cosim.net.availability:Always",
+            "on_off": "cosim.net.availability:OnOff",
+        },
+        "policy": {
+            "wait_all": "cosim.policy:WaitAll",
+            "deadline": "cosim.policy:Deadline",
+        },
+        "csi": {
+            "ergodic": "cosim.net.csi:Ergodic",
+            "snapshot": "cosim.net.csi:Snapshot",
+        },
+        "selection": {
+            "all": "cosim.alloc.selection:All",
+            "random": "cosim.alloc.selection:Random",
+        },
+        "allocator": {
+            "kkt": "cosim.alloc.kkt:KKT",
+            "personalization_only": "cosim.alloc.baselines:PersonalizationOnly",
+            "equal_bandwidth": "cosim.alloc.baselines:EqualBandwidth",
+        },
+        "learning": {
+            "none": "cosim.learn.network_only:NetworkOnly",
+            "federated": "cosim.learn.federated:Federated",
+        },
+        "dataset": {
+            "fashion_mnist_small": "cosim.learn.data:FashionMNISTSmall",
+            "fashion_mnist": "cosim.learn.data:FashionMNIST",
+        },
+        "partition": {
+            "iid": "cosim.learn.partition:IID",
+            "classes_per_device": "cosim.learn.partition:ClassesPerDevice",
+        },
+        "model": {
+            "cnn": "cosim.learn.models:CNN",
+            "mlp": "cosim.learn.models:MLP",
+        },
+        "trainer": {
+            "sgd": "cosim.learn.trainer:SGD",
+        },
+        "pruner": {
+            "magnitude": "cosim.learn.pruner:Magnitude",
+            "taylor": "cosim.learn.pruner:Taylor",
+            "random": "cosim.learn.pruner:Random",
+        },
+        "aggregator": {
+            "kept_average": "cosim.learn.aggregator:KeptAverage",
+        },
+    }
+)
+
+
+def kinds(role: str) -> dict[str, str]:
+    """All kinds of a role, plugins' entry points included: kind -> "module:Class"."""
+    found = {point.name: point.value for point in entry_points(group=f"cosim.{role}")}
+    return {**found, **KINDS[role]}
+
+
+def resolve(role: str, kind: str) -> type[Component]:
+    """The class behind a kind. Raises UnknownKindError with the nearest right name."""
+    known = kinds(role)
+    target = known.get(kind, kind if ":" in kind else None)
+    if target is None:
+        raise UnknownKindError(f"unknown {role} kind {kind!r}{_nearest(kind, known)}; allowed: {', '.join(sorted(known))}, or module:Class")
+    return _load(role, target)
+
+
+def make(role: str, kind: str, **fields: Any) -> Any:
+    """A component of a kind, other fields at their defaults."""
+    return resolve(role, kind)(**fields)
+
+
+def kind_of(role: str, component: Component) -> str:
+    """The name that a scenario would use for this component's class."""
+    target = f"{type(component).__module__}:{type(component).__qualname__}"
+    return next((kind for kind, value in KINDS[role].items() if value == target), target)
+
+
+def _load(role: str, target: str) -> type[Component]:
+    module_name, _, class_name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except Exception as error:  # a plugin's module may fail in any way at all
+        raise UnknownKindError(f"{role} kind {target!r} cannot be imported: {type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Component)):
+        raise UnknownKindError(f"{role} kind {target!r} is not a class derived from cosim.component.Component")
+    return found
+
+
+def _nearest(word: str, known: Mapping[str, str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+class Node:
+    """Annotation of a field that holds a component: ``pathloss: Annotated[PathLoss, Node("pathloss")]``.
+
+    From a mapping with ``kind:`` it makes the component; an instance passes through; dumping gives the
+    mapping back. Errors inside the component keep their place in the document.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(self._dump)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"oneOf": [self._kind_schema(kind) for kind in sorted(kinds(self.role))]}
+
+    def _kind_schema(self, kind: str) -> dict[str, Any]:
+        schema = resolve(self.role, kind).model_json_schema()
+        properties = {"kind": {"const": kind}, **schema.get("properties", {})}
+        return {**schema, "title": kind, "properties": properties, "required": ["kind", *schema.get("required", [])]}
+
+    def _validate(self, value: Any) -> Component:
+        if isinstance(value, Component):
+            return value
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("node_type", "must be a map with 'kind:' ({role})", {"role": self.role})
+        fields = dict(value)
+        kind = fields.pop("kind", None)
+        if not isinstance(kind, str):
+            allowed = ", ".join(sorted(kinds(self.role)))
+            raise PydanticCustomError("node_kind", "'kind' is missing or not a word; allowed: {allowed}", {"allowed": allowed})
+        try:
+            found = resolve(self.role, kind)
+        except UnknownKindError as error:
+            raise PydanticCustomError("unknown_kind", "{message}", {"message": str(error)}) from error
+        return found.model_validate(fields)  # pydantic merges this error's places into the outer one's
+
+    def _dump(self, component: Component) -> dict[str, Any]:
+        return {"kind": kind_of(self.role, component), **component.model_dump()}
+
+
+def default(role: str, kind: str, **fields: Any) -> Any:
+    """Field default: a component of this kind, made when first needed."""
+    return Field(default_factory=lambda: make(role, kind, **fields))

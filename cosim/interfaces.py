@@ -1,0 +1,401 @@
+"""Protocols and frozen records that cross packages: the page to read first.
+
+The flow: a *scenario* describes components; ``build`` joins them into a world (motion, gains, straggler
+factors, availability: functions of (seed, device, t)), a learner (models and data) and an allocator; the
+*simulation* moves time and asks them; the *trace* keeps what happened.
+
+Arrays over devices have shape (n,) in the order of ``device_ids``; arrays over times and devices have
+shape (T, n). Everything is linear SI (s, m, Hz, W, bit, J); dB only where a name says so. Records are
+frozen, and nobody writes to their arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cosim.rate import Rate, Shannon
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cosim.rng import Streams
+
+FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+IntArray: TypeAlias = NDArray[np.int64]
+
+# --- the world: motion ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Where devices are and how fast they go; arrays (T, n).
+
+    ``travelled_m`` is the length of the path since t = 0: it drives the Doppler of the fading.
+    """
+
+    x_m: FloatArray
+    y_m: FloatArray
+    speed_m_s: FloatArray
+    travelled_m: FloatArray
+
+
+class Trajectories(Protocol):
+    """The motion of all devices: every question at any time has one answer, whatever was asked before."""
+
+    def at(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
+        """Motion at times (T,) of devices (n,); times >= 0 in any order."""
+        ...
+
+
+class Mobility(Protocol):
+    """Role ``mobility``."""
+
+    def start(self, extent_m: tuple[float, float], devices: int, streams: Streams) -> Trajectories:
+        """Trajectories of devices 0 .. devices-1 in the rectangle [0, width] x [0, height]."""
+        ...
+
+
+# --- the world: radio -------------------------------------------------------------------------------
+
+
+class PathLoss(Protocol):
+    """Role ``pathloss``: the average loss of a link, and the statistics that belong to the same environment."""
+
+    @property
+    def carrier_hz(self) -> float: ...
+    @property
+    def distance_range_m(self) -> tuple[float, float]:
+        """Least and greatest 2D distance for which ``loss_db`` is defined [m]."""
+        ...
+
+    @property
+    def los_correlation_m(self) -> float:
+        """Distance over which the line-of-sight state stays correlated [m]."""
+        ...
+
+    def loss_db(
+        self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5
+    ) -> FloatArray:
+        """Path loss [dB]; raises ValueError outside the model's range."""
+        ...
+
+    def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray: ...
+    def shadowing_sigma_db(
+        self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5
+    ) -> FloatArray:
+        """Standard deviation of the shadowing [dB]."""
+        ...
+
+    def shadowing_correlation_m(self, *, los: bool) -> float:
+        """Correlation distance of the shadowing [m]."""
+        ...
+
+
+class ShadowingField(Protocol):
+    """The shadowing around one site as a function of position."""
+
+    def loss_db(self, x_m: FloatArray, y_m: FloatArray, los: BoolArray, sigma_db: FloatArray) -> FloatArray:
+        """Additional loss [dB], zero-mean normal with standard deviation ``sigma_db``; arrays of one shape."""
+        ...
+
+
+class Shadowing(Protocol):
+    """Role ``shadowing``."""
+
+    def start(self, pathloss: PathLoss, site: int, streams: Streams) -> ShadowingField: ...
+
+
+class FadingProcess(Protocol):
+    """The small-scale fading of the links between one site and all devices."""
+
+    def power(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> FloatArray:
+        """|h|^2, mean 1, at times (T,) of devices (n,), which have travelled ``travelled_m`` (T, n) by then."""
+        ...
+
+
+class Fading(Protocol):
+    """Role ``fading``."""
+
+    def start(self, wavelength_m: float, site: int, devices: int, streams: Streams) -> FadingProcess: ...
+    def ergodic(self, rate: Rate) -> Rate:
+        """The mean of ``rate`` over this fading, as a rate in terms of the mean gain's SNR."""
+        ...
+
+
+class GainSource(Protocol):
+    """What channel-state information is made from: the true channel of the serving site."""
+
+    def mean_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Linear power gain without small-scale fading, antenna gains included; (T, n)."""
+        ...
+
+    def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Linear power gain with small-scale fading; (T, n)."""
+        ...
+
+
+class CSI(Protocol):
+    """Role ``csi``: what the planner knows of the channel, and in which sense it means its rates."""
+
+    def observe(self, channel: GainSource, time_s: float, device_ids: IntArray, streams: Streams) -> FloatArray:
+        """Gain (n,) that the planner believes at ``time_s``."""
+        ...
+
+    def planning_rate(self, rate: Rate, fading: Fading) -> Rate:
+        """The rate function to plan with on such gains."""
+        ...
+
+
+class Uplink(Protocol):
+    """Role ``uplink``: how the shares that an allocator decides become bandwidth in each slot."""
+
+    @property
+    def bandwidth_hz(self) -> float: ...
+    @property
+    def usable_bandwidth_hz(self) -> float:
+        """What an allocator may hand out [Hz]."""
+        ...
+
+    @property
+    def slot_s(self) -> float: ...
+    @property
+    def rate(self) -> Rate: ...
+    @property
+    def gap(self) -> float:
+        """SNR gap to capacity, linear, >= 1."""
+        ...
+
+    def planning_rate(self, rate: Rate) -> Rate:
+        """Long-run mean rate of a device under this scheduler, for a given constant bandwidth share."""
+        ...
+
+    def quotas(self, bandwidth_hz: FloatArray) -> FloatArray:
+        """Shares (n,) as this uplink can realise them, in its own unit; sums stay within the band."""
+        ...
+
+    def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray:
+        """Bandwidth [Hz] (T, n) that each device holds in slots (T,), slot i beginning at i * slot_s."""
+        ...
+
+
+# --- the world: devices -----------------------------------------------------------------------------
+
+
+class Compute(Protocol):
+    """Role ``compute``: how fast devices compute, and how far a round strays from it."""
+
+    @property
+    def mean_factor(self) -> float:
+        """Mean of ``factor``: what a plan uses."""
+        ...
+
+    @property
+    def capacitance(self) -> float:
+        """Effective switched capacitance kappa: energy = kappa * cycles * f^2 [J s^2 / cycle^3]."""
+        ...
+
+    @property
+    def flops_per_cycle(self) -> float: ...
+    def frequency_hz(self, devices: int, streams: Streams) -> FloatArray:
+        """Clock frequency of devices 0 .. devices-1."""
+        ...
+
+    def factor(self, round_index: int, devices: int, streams: Streams) -> FloatArray:
+        """Straggler factor of devices 0 .. devices-1 in a round: compute time = nominal time x factor."""
+        ...
+
+
+class AvailabilityProcess(Protocol):
+    """When devices are there."""
+
+    def online(self, time_s: float, device_ids: IntArray) -> BoolArray: ...
+    def next_change_s(self, time_s: float, device_ids: IntArray) -> FloatArray:
+        """First time > ``time_s`` at which the state changes; inf if never."""
+        ...
+
+
+class Availability(Protocol):
+    """Role ``availability``."""
+
+    def start(self, devices: int, streams: Streams) -> AvailabilityProcess: ...
+
+
+# --- allocation -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationProblem:
+    """Problem (P): choose pruning ratios rho and bandwidths B of the devices of one round.
+
+        minimise    sum_k w_k rho_k
+        subject to  fixed_time + (1 - rho) prunable_time + (fixed_bits + (1 - rho) prunable_bits) / R(B) <= T
+                    sum_k B_k <= bandwidth,  0 <= rho_k <= prune_max_k,  B_k >= 0
+
+    Arrays (n,). ``snr_hz`` is s = p g / (N0 Gamma): the SNR in 1 Hz [Hz]. Times in s, sizes in bit.
+    Source: Liu et al., IEEE TSP 2024 (arXiv 2309.01816), generalised by weights and fixed parts.
+    """
+
+    round: int
+    device_ids: IntArray
+    weight: FloatArray
+    fixed_time_s: FloatArray
+    prunable_time_s: FloatArray
+    fixed_bits: FloatArray
+    prunable_bits: FloatArray
+    snr_hz: FloatArray
+    prune_max: FloatArray
+    bandwidth_hz: float
+    latency_threshold_s: float
+    rate: Rate = field(default_factory=Shannon)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How far a solution is from optimal: relative residuals of the Karush-Kuhn-Tucker conditions, all >= 0."""
+
+    primal: float
+    dual: float
+    complementarity: float
+    stationarity: float
+    gap: float
+
+    @property
+    def worst(self) -> float:
+        """The largest of the residuals."""
+        return max(self.primal, self.dual, self.complementarity, self.stationarity, self.gap)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """An allocator's answer; arrays (n,) in the order of the problem.
+
+    A device that is not selected has bandwidth 0 and pruning ratio 1, and latency inf.
+    ``latency_s``: planned time of each device's round. ``objective``: sum of w_k rho_k, a device that is
+    not selected counting w_k. ``multiplier``: lambda of the bandwidth constraint [1/Hz], NaN where the
+    allocator has none. ``feasible``: every device of the problem could be served within the threshold.
+    ``certificate``: only from allocators that claim optimality.
+    """
+
+    selected: BoolArray
+    prune_ratio: FloatArray
+    bandwidth_hz: FloatArray
+    latency_s: FloatArray
+    objective: float
+    multiplier: float
+    feasible: bool
+    certificate: Certificate | None = None
+
+
+@runtime_checkable
+class Allocator(Protocol):
+    """Role ``allocator``: a pure function from a problem (and a random stream) to an allocation."""
+
+    def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation: ...
+
+
+class Selection(Protocol):
+    """Role ``selection``: which of the devices that are there take part in a round's problem."""
+
+    def select(self, problem: AllocationProblem, rng: np.random.Generator) -> BoolArray: ...
+
+
+# --- learning ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What a round costs each device, for planning: bounds linear in the kept fraction y; arrays (devices,).
+
+    Work = fixed_flops + y prunable_flops; upload = fixed_bits + y prunable_bits; download_bits as sent.
+    ``weight``: w_k, the device's weight in the objective, summing to 1. ``prunable_parameters``: N.
+    """
+
+    weight: FloatArray
+    fixed_flops: FloatArray
+    prunable_flops: FloatArray
+    fixed_bits: FloatArray
+    prunable_bits: FloatArray
+    download_bits: FloatArray
+    prunable_parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submodels:
+    """The sub-models handed out in a round; arrays (n,). All of it is known before anything is trained.
+
+    ``prune_ratio``: realised, floor(rho N) / N. ``payload_bits``: the exact length of the encoded upload.
+    ``flops``: work counted on the real sub-model. ``pruning_error`` = sum_k w_k ||u - u m_k||^2 and
+    ``pruning_bound`` = ||u||^2 sum_k w_k rho_k over the prunable part of these devices.
+    """
+
+    device_ids: IntArray
+    prune_ratio: FloatArray
+    payload_bits: FloatArray
+    flops: FloatArray
+    pruning_error: float
+    pruning_bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What an aggregation did. ``train_loss`` (devices,): NaN where no training of a device ended since the last one.
+
+    ``rejected``: ids of arrived devices whose update was refused (not finite).
+    ``coverage_min``: least number of aggregated devices that kept a prunable parameter;
+    ``uncovered_fraction``: share of prunable parameters that nobody kept.
+    """
+
+    train_loss: FloatArray
+    rejected: IntArray
+    coverage_min: float
+    uncovered_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracies in [0, 1]; arrays (devices,), NaN where not evaluated.
+
+    ``accuracy``: of the pruned model that the device would use, (u * m_k, v_k); a device without a mask in
+    this round uses (u, v_k). ``accuracy_full``: of (u, v_k). Both on the device's local test data.
+    ``global_accuracy``: of the global model (personal parts averaged) on all test data.
+    """
+
+    accuracy: FloatArray
+    accuracy_full: FloatArray
+    global_accuracy: float
+
+
+class Learner(Protocol):
+    """Models, data and training of all devices. It knows rounds, no clock and no radio.
+
+    A round: ``assign`` fixes masks (so payloads and work are known); ``start`` hands in a ticket when a device
+    begins its local work with the model of that moment; ``finish`` says that the work is done, ``cancel`` that
+    it never will be; ``aggregate`` runs all finished tickets as one batch, keeps every personal part, and merges
+    the updates of those that arrived. A ticket still unfinished stays pending: nobody sees its result yet.
+    """
+
+    def workload(self) -> Workload: ...
+    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels: ...
+    def start(self, round_index: int, device_id: int) -> None: ...
+    def finish(self, device_id: int) -> None: ...
+    def cancel(self, device_id: int) -> None: ...
+    def aggregate(self, round_index: int, arrived: IntArray) -> Update: ...
+    def evaluate(self, round_index: int) -> Evaluation: ...
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Everything needed to go on, as named arrays; finished tickets are run first."""
+        ...
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None: ...
+
+
+class Learning(Protocol):
+    """Role ``learning``."""
+
+    def start(self, devices: int, streams: Streams, *, workers: int) -> Learner:
+        """``workers``: training threads; any number gives the same bits."""
+        ...

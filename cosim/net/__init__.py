@@ -1,0 +1,1 @@
+"""The network: motion, channel, uplink. It moves bits and knows no models."""

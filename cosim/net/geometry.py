@@ -1,0 +1,39 @@
+"""Where things stand: the area, the sites and the devices of a scenario."""
+
+from __future__ import annotations
+
+from typing import final
+
+from cosim.component import Component, quantity
+
+
+@final
+class Area(Component):
+    """The rectangle [0, width] x [0, height] in which devices move."""
+
+    width_m: float = quantity(1000.0, "m", "extent in x", gt=0)
+    height_m: float = quantity(1000.0, "m", "extent in y", gt=0)
+
+
+@final
+class Site(Component):
+    """A base station: one cell with one OFDMA uplink."""
+
+    x_m: float = quantity(500.0, "m", "position in x")
+    y_m: float = quantity(500.0, "m", "position in y")
+    height_m: float = quantity(25.0, "m", "antenna height above ground", gt=0)
+    antenna_gain_dbi: float = quantity(8.0, "dBi", "antenna gain towards every device")
+    noise_figure_db: float = quantity(5.0, "dB", "noise figure of the receiver", ge=0)
+    transmit_power_dbm: float = quantity(43.0, "dBm", "downlink transmit power over the whole downlink band")
+
+
+@final
+class Devices(Component):
+    """The devices: how many there are, and what their radios are like."""
+
+    count: int = quantity(10, "", "number of devices", ge=1, le=1_000_000)
+    height_m: float = quantity(1.5, "m", "antenna height above ground", gt=0)
+    antenna_gain_dbi: float = quantity(0.0, "dBi", "antenna gain")
+    transmit_power_dbm: float = quantity(23.0, "dBm", "uplink transmit power, spread over the band the device holds")
+    amplifier_efficiency: float = quantity(0.35, "", "radiated power over power drawn while sending", gt=0, le=1)
+    noise_figure_db: float = quantity(9.0, "dB", "noise figure of the receiver", ge=0)

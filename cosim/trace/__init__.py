@@ -1,0 +1,1 @@
+"""What happened: schema, writer, and the run read back as pandas frames."""
