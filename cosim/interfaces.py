@@ -78,9 +78,7 @@ class PathLoss(Protocol):
         """Distance over which the line-of-sight state stays correlated [m]."""
         ...
 
-    def loss_db(
-        self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5
-    ) -> FloatArray:
+    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5) -> FloatArray:
         """Path loss [dB]; raises ValueError outside the model's range."""
         ...
 
@@ -159,6 +157,11 @@ class Uplink(Protocol):
     @property
     def usable_bandwidth_hz(self) -> float:
         """What an allocator may hand out [Hz]."""
+        ...
+
+    @property
+    def block_hz(self) -> float:
+        """Least bandwidth that a device can hold in a slot [Hz]; NaN where any real number will do."""
         ...
 
     @property

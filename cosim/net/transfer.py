@@ -1,0 +1,189 @@
+"""Bits drained over the time-varying channel, in vectorised chunks of slots, with exact completion times.
+
+In slot i, device k sends at the constant rate r_ik = R(b_ik, s_k g_k(i * slot_s)). A *forecast* holds the
+cumulative bits of the senders over a chunk of slots: from it follow the exact completion times, and what
+has been sent by any moment of the chunk, should the set of senders change there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosim.errors import SimulationError
+
+if TYPE_CHECKING:
+    from cosim.interfaces import BoolArray, FloatArray, GainSource, IntArray, Uplink
+
+CHUNK_ELEMENTS = 8_192
+"""Slots x devices whose gains are evaluated together."""
+CHUNK_SLOTS = (8, 256)
+"""Least and greatest number of slots in a chunk."""
+STALLED_SLOTS = 1_000_000
+"""A transfer that has lasted for this many slots is an error, not a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """Uploads (or downloads) of one round; arrays (n,). A plain record: a transfer can go on from any of them.
+
+    ``backlog_bits``: what is still to be sent; ``sending``: is on the air now; ``done``: nothing to come from
+    it any more; ``airtime_s``: time spent in slots with bandwidth.
+    """
+
+    device_ids: IntArray
+    quotas: FloatArray
+    snr_per_gain_hz: FloatArray
+    backlog_bits: FloatArray
+    sending: BoolArray
+    done: BoolArray
+    airtime_s: FloatArray
+
+    @staticmethod
+    def of(device_ids: IntArray, quotas: FloatArray, snr_per_gain_hz: float, bits: FloatArray) -> Transfers:
+        """Transfers that nobody has begun yet."""
+        n = len(device_ids)
+        no, zero = np.zeros(n, np.bool_), np.zeros(n)
+        return Transfers(device_ids, quotas, np.full(n, snr_per_gain_hz), np.asarray(bits, np.float64), no, no, zero)
+
+    def begin(self, row: int) -> Transfers:
+        """Row starts to send."""
+        return replace(self, sending=_with(self.sending, row, value=True))
+
+    def abandon(self, row: int) -> Transfers:
+        """Row stops, whatever is left of it."""
+        return replace(self, sending=_with(self.sending, row, value=False), done=_with(self.done, row, value=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the senders will have sent by each slot edge of a chunk, if nothing changes; m senders, T slots.
+
+    ``edges_s`` (T+1,), ``rows`` (m,) of the transfers, ``rate_bps`` and ``sent_bits`` (T, m) and (T+1, m),
+    ``on_air_s`` (T+1, m), ``done_s`` (m,): inf where the chunk does not suffice.
+    """
+
+    edges_s: FloatArray
+    rows: IntArray
+    rate_bps: FloatArray
+    sent_bits: FloatArray
+    on_air_s: FloatArray
+    done_s: FloatArray
+
+    @property
+    def wake_s(self) -> float:
+        """The first completion, or the end of the chunk."""
+        return min(float(np.min(self.done_s)), float(self.edges_s[-1]))
+
+    def settle(self, transfers: Transfers, now_s: float) -> tuple[Transfers, IntArray]:
+        """The transfers at ``now_s`` (within the chunk), and the rows that completed by then, in row order."""
+        completed = self.done_s <= now_s
+        sent, on_air = self._at(np.where(completed, self.done_s, now_s))
+        backlog, airtime = transfers.backlog_bits.copy(), transfers.airtime_s.copy()
+        backlog[self.rows] = np.where(completed, 0.0, np.maximum(backlog[self.rows] - sent, 0.0))
+        airtime[self.rows] += on_air
+        rows = self.rows[completed]
+        sending, done = transfers.sending.copy(), transfers.done.copy()
+        sending[rows], done[rows] = False, True
+        return replace(transfers, backlog_bits=backlog, airtime_s=airtime, sending=sending, done=done), rows
+
+    def _at(self, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bits sent and time on the air by one moment per sender (m,)."""
+        slot = np.clip(np.searchsorted(self.edges_s, times_s, side="right") - 1, 0, len(self.edges_s) - 2)
+        column = np.arange(len(self.rows))
+        rate = self.rate_bps[slot, column]
+        elapsed = np.clip(times_s - self.edges_s[slot], 0.0, None)
+        return self.sent_bits[slot, column] + rate * elapsed, self.on_air_s[slot, column] + (rate > 0) * elapsed
+
+
+class Medium:
+    """A band, its scheduler and the channel behind it.
+
+    Gains are evaluated for a window of slots and kept: they are functions of (device, slot), so what is
+    kept cannot differ from what would be evaluated again.
+    """
+
+    def __init__(self, uplink: Uplink, channel: GainSource) -> None:
+        """``uplink`` schedules the band (the downlink passes an `Ideal` one)."""
+        self.uplink = uplink
+        self._channel = channel
+        self._ids: IntArray = np.zeros(0, np.int64)
+        self._window: tuple[int, IntArray, FloatArray] = (0, np.zeros(0, np.int64), np.zeros((0, 0)))
+
+    def forecast(self, transfers: Transfers, now_s: float) -> Forecast:
+        """What those sending will have sent, from ``now_s`` to the end of the current window of slots."""
+        slot_s = self.uplink.slot_s
+        first = int(now_s / slot_s)
+        first += (first + 1) * slot_s <= now_s  # the quotient may fall just short of a slot's edge
+        rows = np.flatnonzero(transfers.sending)
+        slots, gains = self._gains(transfers, first, rows)
+        bandwidth = self.uplink.bandwidth_in_slots(transfers.quotas, slots)[:, rows]
+        rate = self.uplink.rate.value(bandwidth, transfers.snr_per_gain_hz[rows] * gains)
+        edges = np.append(slots, slots[-1] + 1) * slot_s
+        edges[0] = now_s
+        length = np.maximum(np.diff(edges), 0.0)[:, None]
+        sent = _cumulative(rate * length)
+        return Forecast(edges, rows, rate, sent, _cumulative((rate > 0) * length), _completion(edges, rate, sent, transfers.backlog_bits[rows]))
+
+    def finish(self, transfers: Transfers, start_s: float) -> FloatArray:
+        """Completion times (n,) of transfers that all begin at ``start_s`` and that nothing can disturb."""
+        transfers = replace(transfers, sending=np.ones_like(transfers.sending))
+        completion, now_s = np.full(len(transfers.device_ids), np.inf), start_s
+        while transfers.sending.any():
+            self.refuse_stall(transfers, start_s, now_s)
+            forecast = self.forecast(transfers, now_s)
+            now_s = float(forecast.edges_s[-1])
+            transfers, _ = forecast.settle(transfers, now_s)
+            completion[forecast.rows] = forecast.done_s
+        return completion
+
+    def refuse_stall(self, transfers: Transfers, start_s: float, now_s: float) -> None:
+        """Raises SimulationError when transfers that began at ``start_s`` have lasted too many slots."""
+        if now_s - start_s <= STALLED_SLOTS * self.uplink.slot_s:
+            return
+        row = int(np.argmax(transfers.sending))
+        raise SimulationError(
+            f"the transfer of device {transfers.device_ids[row]} has lasted for {now_s - start_s:.6g} s ({STALLED_SLOTS} slots) and "
+            f"{transfers.backlog_bits[row]:.6g} bit are left: its link is too weak; raise powers or bandwidths, or move it nearer"
+        )
+
+    def _gains(self, transfers: Transfers, first: int, rows: IntArray) -> tuple[IntArray, FloatArray]:
+        """Slots (T,) from ``first`` on, and the gains (T, m) of some rows there."""
+        start, columns, gains = self._window
+        position = np.full(len(transfers.device_ids), -1)
+        current = self._ids is transfers.device_ids
+        if current:
+            position[columns] = np.arange(len(columns))
+        if not current or not start <= first < start + len(gains) or (position[rows] < 0).any():
+            columns = np.flatnonzero(~transfers.done)
+            count = int(np.clip(CHUNK_ELEMENTS // max(1, len(columns)), *CHUNK_SLOTS))
+            times = np.arange(first, first + count) * self.uplink.slot_s
+            gains = self._channel.gain(times, transfers.device_ids[columns])
+            start, self._ids, self._window = first, transfers.device_ids, (first, columns, gains)
+            position[columns] = np.arange(len(columns))
+        slots = np.arange(first, start + len(gains))
+        return slots, gains[first - start :, position[rows]]
+
+
+def _completion(edges: FloatArray, rate: FloatArray, sent: FloatArray, backlog: FloatArray) -> FloatArray:
+    """Moment (m,) at which the backlog is sent: edge + what was then left / rate, inf if not in the chunk."""
+    slot = np.sum(sent[1:] < backlog, axis=0)
+    inside = slot < len(rate)
+    slot, column = np.minimum(slot, len(rate) - 1), np.arange(len(backlog))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.where(backlog > sent[slot, column], (backlog - sent[slot, column]) / rate[slot, column], 0.0)
+    return np.where(inside, edges[slot] + left, np.inf)
+
+
+def _cumulative(parts: FloatArray) -> FloatArray:
+    """Sums (T+1, m) of parts (T, m), beginning with 0."""
+    return np.concatenate([np.zeros((1, parts.shape[1])), np.cumsum(parts, axis=0)])
+
+
+def _with(flags: BoolArray, row: int, *, value: bool) -> BoolArray:
+    changed = flags.copy()
+    changed[row] = value
+    return changed
+

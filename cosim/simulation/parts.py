@@ -1,0 +1,72 @@
+"""What a simulation is made of: the components of a scenario, joined by ``cosim.build``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosim.units import THERMAL_NOISE_DBM_HZ, dbm_to_w, from_db
+
+if TYPE_CHECKING:
+    from cosim.interfaces import CSI, Allocator, Compute, Fading, FloatArray, IntArray, Learner, Selection, Uplink
+    from cosim.net.downlink import Downlink
+    from cosim.net.geometry import Devices, Site
+    from cosim.net.world import World
+    from cosim.policy import Policy
+    from cosim.rng import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Latency threshold T of a round: ``seconds``, or ``relative_to_unpruned`` times what an unpruned round needs."""
+
+    seconds: float | None = None
+    relative_to_unpruned: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that a simulation asks while it runs. Parameters are frozen; ``learner`` holds the models."""
+
+    rounds: int
+    streams: Streams
+    devices: Devices
+    site: Site
+    world: World
+    fading: Fading
+    compute: Compute
+    uplink: Uplink
+    downlink: Downlink
+    backhaul_delay_s: float
+    policy: Policy
+    csi: CSI
+    selection: Selection
+    allocator: Allocator
+    threshold: Threshold
+    prune_max: float
+    learner: Learner
+    record_events: bool
+    radio_interval_s: float | None
+
+    @property
+    def device_ids(self) -> IntArray:
+        """All devices (n,)."""
+        return np.arange(self.devices.count)
+
+    @property
+    def uplink_snr_per_gain_hz(self) -> float:
+        """p / (N0 F Gamma) of the uplink [Hz]: SNR in 1 Hz per unit of power gain."""
+        noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + self.site.noise_figure_db)
+        return float(dbm_to_w(self.devices.transmit_power_dbm) / noise_w_hz / self.uplink.gap)
+
+    @property
+    def downlink_snr_per_gain_hz(self) -> float:
+        """The same for the downlink: site's power, device's noise figure."""
+        noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + self.devices.noise_figure_db)
+        return float(dbm_to_w(self.site.transmit_power_dbm) / noise_w_hz / from_db(self.downlink.gap_db))
+
+    def flops_per_s(self, frequency_hz: FloatArray) -> FloatArray:
+        """Nominal speed of devices with these clocks [FLOP/s]."""
+        return frequency_hz * self.compute.flops_per_cycle

@@ -1,0 +1,90 @@
+"""The plan of a round: what the server knows at its beginning, the problem it makes of it, and the allocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cosim.alloc.problem import check_allocation, unpruned_latency
+from cosim.interfaces import AllocationProblem
+from cosim.rate import Shannon
+
+if TYPE_CHECKING:
+    from cosim.interfaces import Allocation, BoolArray, FloatArray, IntArray
+    from cosim.simulation.parts import Parts, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A round as planned. ``online``, ``gain`` (devices,) over all devices; ``problem`` and ``allocation`` over the
+    devices that are online and that the selection rule took."""
+
+    online: BoolArray
+    gain: FloatArray
+    problem: AllocationProblem
+    allocation: Allocation
+
+    @property
+    def selected_ids(self) -> IntArray:
+        """The devices that take part."""
+        return self.problem.device_ids[self.allocation.selected]
+
+    @property
+    def latency_s(self) -> float:
+        """Planned latency of the round: that of its slowest device, NaN if nobody takes part."""
+        return float(np.max(self.allocation.latency_s[self.allocation.selected], initial=-np.inf)) if len(self.selected_ids) else np.nan
+
+
+def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
+    """Observe the channel, pose problem (P) for the devices that are there, and solve it.
+
+    Raises AllocationError if the allocator's answer violates a constraint.
+    """
+    online = parts.world.online(now_s, parts.device_ids)
+    gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
+    problem = _problem(parts, round_index, np.flatnonzero(online), gain)
+    chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
+    problem = _subset(problem, chosen)
+    problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
+    allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", round_index))
+    check_allocation(problem, allocation)
+    return Plan(online, gain, problem, allocation)
+
+
+def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) -> AllocationProblem:
+    """Problem (P) of all these devices, its threshold still open (1 s)."""
+    work = parts.learner.workload()
+    rate = parts.csi.planning_rate(parts.uplink.rate, parts.fading)
+    speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor
+    downlink = parts.csi.planning_rate(Shannon(), parts.fading)
+    download_bps = downlink.value(parts.downlink.bandwidth_hz, parts.downlink_snr_per_gain_hz * gain[ids])
+    with np.errstate(divide="ignore"):
+        download_s = np.where(work.download_bits[ids] > 0, work.download_bits[ids] / download_bps, 0.0)
+    return AllocationProblem(
+        round=round_index,
+        device_ids=ids,
+        weight=work.weight[ids],
+        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + work.fixed_flops[ids] / speed,
+        prunable_time_s=work.prunable_flops[ids] / speed,
+        fixed_bits=work.fixed_bits[ids],
+        prunable_bits=work.prunable_bits[ids],
+        snr_hz=parts.uplink_snr_per_gain_hz * gain[ids],
+        prune_max=np.full(len(ids), parts.prune_max),
+        bandwidth_hz=parts.uplink.usable_bandwidth_hz,
+        latency_threshold_s=1.0,
+        rate=parts.uplink.planning_rate(rate),
+    )
+
+
+def _subset(problem: AllocationProblem, chosen: BoolArray) -> AllocationProblem:
+    per_device = ("device_ids", "weight", "fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits", "snr_hz", "prune_max")
+    return replace(problem, **{name: getattr(problem, name)[chosen] for name in per_device})
+
+
+def _threshold_s(threshold: Threshold, problem: AllocationProblem) -> float:
+    if threshold.relative_to_unpruned is None:
+        assert threshold.seconds is not None
+        return threshold.seconds
+    return threshold.relative_to_unpruned * unpruned_latency(problem)

@@ -1,0 +1,178 @@
+"""From a round's record to the rows of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosim.net.energy import compute_energy_j, transmit_energy_j
+from cosim.units import dbm_to_w, to_db
+
+if TYPE_CHECKING:
+    from cosim.interfaces import Evaluation, FloatArray, Update
+    from cosim.simulation.parts import Parts
+    from cosim.simulation.records import Round
+
+Columns = dict[str, Any]
+
+
+def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluation) -> Columns:
+    """One row per device, chosen or not."""
+    n, ids = parts.devices.count, record.device_ids
+    large = parts.world.large_scale(np.array([record.start_s]), parts.device_ids)
+    selected = np.zeros(n, np.bool_)
+    selected[ids] = True
+
+    def spread(values: FloatArray) -> FloatArray:
+        out = np.full(n, np.nan)
+        out[ids] = values
+        return out
+
+    plan = record.plan
+    chosen = plan.allocation.selected
+    return {
+        "round": np.full(n, record.index),
+        "device": parts.device_ids,
+        "selected": selected,
+        "status": _statuses(parts, record, update),
+        "x_m": large.x_m[0],
+        "y_m": large.y_m[0],
+        "speed_m_s": large.speed_m_s[0],
+        "distance_m": large.distance_m[0],
+        "los": large.los[0],
+        "pathloss_db": large.pathloss_db[0],
+        "shadowing_db": large.shadowing_db[0],
+        "gain_planned_db": to_db(plan.gain),
+        "prune_ratio": spread(record.submodels.prune_ratio),
+        "bandwidth_hz": spread(plan.allocation.bandwidth_hz[chosen]),
+        "payload_bits": spread(record.submodels.payload_bits),
+        "t_planned_s": spread(plan.allocation.latency_s[chosen]),
+        "straggler_factor": spread(record.straggler_factor),
+        "kept_flops": spread(record.submodels.flops),
+        **{name: spread(values) for name, values in _times(record).items()},
+        **{name: spread(values) for name, values in _energies(parts, record).items()},
+        "train_loss": update.train_loss,
+        "accuracy": evaluation.accuracy,
+        "accuracy_full": evaluation.accuracy_full,
+    }
+
+
+def _statuses(parts: Parts, record: Round, update: Update) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+    status = np.full(parts.devices.count, "skipped", dtype="<U10")
+    status[record.plan.problem.device_ids] = "infeasible"
+    status[~record.plan.online] = "offline"
+    status[record.device_ids] = np.where(record.arrived, "arrived", np.where(record.gone, "dropped", "late"))
+    status[update.rejected] = "rejected"
+    return status
+
+
+def _times(record: Round) -> dict[str, FloatArray]:
+    """Parts of a device's latency [s]; a part that did not end before the device stopped is NaN."""
+
+    def part(begin_s: FloatArray, end_s: FloatArray) -> FloatArray:
+        return np.where(end_s <= record.stop_s, end_s - begin_s, np.nan)
+
+    parts = {
+        "t_download_s": part(np.full_like(record.stop_s, record.start_s), record.download_end_s),
+        "t_compute_s": part(record.compute_start_s, record.compute_end_s),
+        "t_wait_s": part(record.download_end_s, record.compute_start_s),
+        "t_upload_s": np.where(record.arrived, record.arrival_s - record.upload_start_s, np.nan),
+    }
+    return {**parts, "t_total_s": sum(parts.values(), np.zeros_like(record.stop_s))}
+
+
+def _energies(parts: Parts, record: Round) -> dict[str, FloatArray]:
+    """Work that was begun is charged up to the moment a device left; a late device finishes its own."""
+    begun = np.isfinite(record.compute_start_s)
+    stop_s = np.where(record.gone, record.stop_s, np.inf)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        progress = np.where(begun & (record.compute_s > 0), (stop_s - record.compute_start_s) / record.compute_s, 1.0 * begun)
+    compute_j = compute_energy_j(
+        record.submodels.flops,
+        parts.world.frequency_hz(record.device_ids),
+        flops_per_cycle=parts.compute.flops_per_cycle,
+        capacitance=parts.compute.capacitance,
+    )
+    power_w = float(dbm_to_w(parts.devices.transmit_power_dbm))
+    transmit_j = transmit_energy_j(record.airtime_s, power_w=power_w, efficiency=parts.devices.amplifier_efficiency)
+    return {"energy_compute_j": compute_j * np.clip(progress, 0.0, 1.0), "energy_transmit_j": transmit_j}
+
+
+def round_row(parts: Parts, record: Round, update: Update, evaluation: Evaluation, devices: Columns) -> Columns:
+    """The row of a round."""
+    plan, arrived = record.plan, devices["status"] == "arrived"
+    selected = len(record.device_ids)
+    sent = devices["payload_bits"][np.isin(devices["status"], ("arrived", "rejected"))]
+    accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
+    row = {
+        "round": record.index,
+        "t_start_s": record.start_s,
+        "t_end_s": record.end_s,
+        "latency_s": record.end_s - record.start_s,
+        "planned_latency_s": plan.latency_s,
+        "latency_threshold_s": plan.problem.latency_threshold_s,
+        "devices_selected": selected,
+        "devices_arrived": int(arrived.sum()),
+        "devices_dropped": selected - int(arrived.sum()),
+        "prune_ratio_mean": _mean(record.submodels.prune_ratio),
+        "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()),
+        "objective": plan.allocation.objective,
+        "multiplier": plan.allocation.multiplier,
+        "feasible": plan.allocation.feasible,
+        "uplink_bits": float(sent.sum()),
+        "energy_j": float(np.nansum(devices["energy_compute_j"]) + np.nansum(devices["energy_transmit_j"])),
+        "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
+        "accuracy_mean": _mean(accuracy),
+        "accuracy_p10": float(np.quantile(accuracy, 0.1)) if accuracy.size else np.nan,
+        "global_accuracy": evaluation.global_accuracy,
+        "pruning_error": record.submodels.pruning_error,
+        "pruning_bound": record.submodels.pruning_bound,
+        "coverage_min": update.coverage_min,
+        "uncovered_fraction": update.uncovered_fraction,
+    }
+    return {name: [value] for name, value in row.items()}
+
+
+def radio_rows(parts: Parts, record: Round) -> Columns:
+    """Samples of the true channel during the round, at multiples of the sampling interval.
+
+    ``snr_db``: over the whole uplink band; ``blocks``: resource blocks held, NaN where the uplink has none;
+    ``rate_bps``: what is being sent.
+    """
+    interval_s = parts.radio_interval_s
+    assert interval_s is not None
+    first, last = int(np.ceil(record.start_s / interval_s)), int(np.ceil(record.end_s / interval_s))
+    times = np.arange(first, last) * interval_s
+    motion = parts.world.motion(times, parts.device_ids)
+    gain = parts.world.gain(times, parts.device_ids)
+    bandwidth = _bandwidth_on_air(parts, record, times)
+    shape = gain.shape
+    columns = {
+        "round": np.full(shape, record.index),
+        "t_s": np.broadcast_to(times[:, None], shape),
+        "device": np.broadcast_to(parts.device_ids, shape),
+        "x_m": motion.x_m,
+        "y_m": motion.y_m,
+        "speed_m_s": motion.speed_m_s,
+        "gain_db": to_db(gain),
+        "snr_db": to_db(parts.uplink_snr_per_gain_hz * gain / parts.uplink.bandwidth_hz),
+        "blocks": bandwidth / parts.uplink.block_hz,
+        "rate_bps": parts.uplink.rate.value(bandwidth, parts.uplink_snr_per_gain_hz * gain),
+    }
+    return {name: np.ravel(values) for name, values in columns.items()}
+
+
+def _bandwidth_on_air(parts: Parts, record: Round, times: FloatArray) -> FloatArray:
+    """Bandwidth (T, devices) that each device sends in at these times."""
+    plan, out = record.plan, np.zeros((len(times), parts.devices.count))
+    quotas = parts.uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
+    held = parts.uplink.bandwidth_in_slots(quotas, (times / parts.uplink.slot_s).astype(np.int64))
+    end_s = np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
+    on_air = (record.upload_start_s <= times[:, None]) & (times[:, None] < end_s)
+    out[:, record.device_ids] = np.where(on_air, held, 0.0)
+    return out
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else np.nan
