@@ -1,0 +1,97 @@
+"""One table on disk: a directory of Parquet parts, the newest rewritten atomically until it is full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cosim.errors import RunError
+from cosim.trace.files import replace_atomically
+from cosim.trace.schema import Table, TableName
+
+PART_ROWS: Final = 65_536
+
+
+def table_directory(directory: Path, name: TableName) -> Path:
+    """Where a table's parts lie."""
+    return directory / f"{name}.parquet"
+
+
+def part_files(directory: Path) -> list[Path]:
+    """Parts of one table, oldest first."""
+    return sorted(directory.glob("part-[0-9]*.parquet"), key=_number)
+
+
+def _number(part: Path) -> int:
+    return int(part.stem.removeprefix("part-"))
+
+
+def read_part(path: Path) -> pa.Table:
+    """One part as an Arrow table. Raises RunError when it is damaged."""
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+
+
+@final
+class Parts:
+    """One table on disk and its newest part in memory."""
+
+    def __init__(self, table: Table, directory: Path) -> None:
+        self.table = table
+        self.directory = directory
+        self.schema = table.arrow_schema()
+        self._number = 0
+        self._newest: list[pa.Table] = [self.schema.empty_table()]
+        self._dirty = True
+
+    def append(self, rows: pa.Table) -> None:
+        self._newest.append(rows)
+        self._dirty = True
+        while sum(chunk.num_rows for chunk in self._newest) >= PART_ROWS:
+            self._seal()
+
+    def _seal(self) -> None:
+        rows = pa.concat_tables(self._newest)
+        self._write(rows.slice(0, PART_ROWS))
+        self._newest = [rows.slice(PART_ROWS)]
+        self._number += 1
+
+    def flush(self) -> None:
+        if self._dirty:
+            rows = pa.concat_tables(self._newest).combine_chunks()
+            self._write(rows)
+            self._newest = [rows]
+            self._dirty = False
+
+    def _write(self, rows: pa.Table) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write {self.directory}: {error.strerror or error}") from error
+        path = self.directory / f"part-{self._number:05d}.parquet"
+        replace_atomically(path, lambda draft: pq.write_table(rows, draft, compression="zstd"))
+
+    def cut(self, rounds: int) -> int:
+        """Forget rows of rounds >= ``rounds`` and go on with the newest part; the number of rows kept."""
+        kept, files = 0, part_files(self.directory)
+        for path in files:
+            before = read_part(path)
+            after = before.filter(pc.less(before["round"], rounds))
+            kept += after.num_rows
+            if after.num_rows == 0 and path != files[0]:  # the first part stays, so that the table can be read at any time
+                path.unlink()
+                continue
+            self._number, self._newest = _number(path), [after]
+            if after.num_rows < before.num_rows:
+                self._write(after)
+        self._dirty = not files
+        if sum(chunk.num_rows for chunk in self._newest) >= PART_ROWS:
+            self._number, self._newest, self._dirty = self._number + 1, [self.schema.empty_table()], True
+        return kept

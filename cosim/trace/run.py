@@ -1,0 +1,115 @@
+"""A run directory read back: manifest, scenario, and tables as pandas frames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from cosim.errors import RunError
+from cosim.trace import manifest as manifests
+from cosim.trace.schema import TABLE_NAMES, TABLES, TableName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCENARIO_NAME = "scenario.yaml"
+
+
+@final
+class Run:
+    """What a simulation left behind. Tables are read when first asked for, and then kept.
+
+    A run that still goes on can be opened too: its tables hold what was there at the first question.
+    """
+
+    def __init__(self, directory: Path, manifest: dict[str, Any]) -> None:
+        self.directory = directory
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Run:
+        """The run in a directory. Raises RunError when it is not one, is damaged, or a newer cosim wrote it."""
+        directory = Path(directory)
+        if not directory.is_dir():
+            raise RunError(f"{directory} is not a run directory: there is no such directory")
+        return cls(directory, manifests.read_manifest(directory))
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Names of the tables that this run kept."""
+        return tuple(name for name in TABLE_NAMES if self._path(name).is_dir())
+
+    @cached_property
+    def scenario_text(self) -> str:
+        """The resolved scenario as it was written: running it again gives the same run."""
+        path = self.directory / SCENARIO_NAME
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}") from error
+
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The resolved scenario as a plain mapping; ``cosim.Scenario.load(run.directory / "scenario.yaml")`` checks it too."""
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        try:
+            document = YAML(typ="safe", pure=True).load(self.scenario_text)
+        except YAMLError as error:
+            raise RunError(f"{self.directory / SCENARIO_NAME} is damaged: {error}") from error
+        if not isinstance(document, dict):
+            raise RunError(f"{self.directory / SCENARIO_NAME} is damaged: not a mapping")
+        return document
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """One row per round."""
+        return self._read("rounds")
+
+    @cached_property
+    def devices(self) -> pd.DataFrame:
+        """One row per device per round, selected or not."""
+        return self._read("devices")
+
+    @cached_property
+    def radio(self) -> pd.DataFrame:
+        """Samples of the radio links; no rows where the scenario asked for none."""
+        return self._read("radio")
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """The timeline; no rows where the scenario asked for none."""
+        return self._read("events")
+
+    def verify(self) -> None:
+        """Read every table and compare with the manifest.
+
+        Raises RunError when a table is missing or damaged, lacks a column, or is not what the run had written at its end.
+        """
+        for name in ("rounds", "devices", *self.tables):
+            missing = [column for column in TABLES[name].column_names if column not in self._read(name)]
+            if missing or name not in self.tables:
+                raise RunError(f"{self._path(name)} lacks {', '.join(missing) or 'all parts'}")
+        expected = self.manifest.get("fingerprint")
+        if expected is not None and expected != (found := manifests.fingerprint(self.directory)):
+            raise RunError(f"the tables in {self.directory} were changed: fingerprint {found}, the manifest says {expected}")
+
+    def _path(self, name: TableName) -> Path:
+        return self.directory / f"{name}.parquet"
+
+    def _read(self, name: TableName) -> pd.DataFrame:
+        import pandas as pd
+        import pyarrow as pa
+
+        if name not in self.tables and name in ("radio", "events"):
+            return pd.DataFrame(TABLES[name].arrow_schema().empty_table().to_pandas())
+        try:
+            return pd.read_parquet(self._path(name))
+        except (OSError, pa.ArrowException) as error:
+            raise RunError(f"cannot read {self._path(name)}: {error}") from error
+
+    def __repr__(self) -> str:
+        status, seed = self.manifest.get("status"), self.manifest.get("seed")
+        return f"Run({str(self.directory)!r}, {status}, seed {seed}, {len(self.rounds)} rounds, tables: {', '.join(self.tables)})"

@@ -1,0 +1,139 @@
+"""Writing tables while a simulation runs: parts that can be read at any time, and after a kill.
+
+A table is a directory ``DIR/<table>.parquet`` of parts ``part-NNNNN.parquet``. The newest part is rewritten
+atomically until it holds ``PART_ROWS`` rows, then a new one begins, so the rows of one part per table are all that is in
+memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final, final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from cosim.errors import RunError
+from cosim.trace.parts import Parts, part_files, table_directory
+from cosim.trace.schema import STATUSES, TABLE_NAMES, TABLES, Column, Table, TableName
+
+FLUSH_INTERVAL_S: Final = 2.0
+_NUMPY_TYPES: Final[Mapping[str, type]] = {"int64": np.int64, "float64": np.float64, "bool": np.bool_, "string": np.str_}
+
+
+@final
+class TraceWriter:
+    """Writes the tables of one run directory.
+
+    ``tables``: names of those this run keeps. Each starts as an empty part, so that it can be read at once.
+    Raises RunError when the directory cannot be written, or already holds one of the tables.
+    """
+
+    def __init__(
+        self, directory: Path | str, tables: Collection[TableName] = ("rounds", "devices"), *, keep_rounds: int | None = None
+    ) -> None:
+        directory = Path(directory)
+        self._parts = {name: Parts(TABLES[name], table_directory(directory, name)) for name in TABLE_NAMES if name in tables}
+        self._flushed_at_s = time.monotonic()
+        if keep_rounds is None:
+            self._refuse_existing()
+        else:
+            self._cut(keep_rounds)
+        self.flush(force=True)
+
+    @classmethod
+    def open_existing(cls, directory: Path | str, *, keep_rounds: int) -> TraceWriter:
+        """Go on with the tables of a run directory, rows of rounds >= ``keep_rounds`` forgotten.
+
+        Parts are cut one by one, each atomically, so this too can be killed and done again. Raises RunError when there are
+        no tables, a part is damaged, or the rounds 0 .. keep_rounds-1 are not all there.
+        """
+        found = [name for name in TABLE_NAMES if table_directory(Path(directory), name).is_dir()]
+        if "rounds" not in found:
+            raise RunError(f"{directory} holds no rounds table, so there is nothing to go on with")
+        return cls(directory, found, keep_rounds=keep_rounds)
+
+    def _refuse_existing(self) -> None:
+        for parts in self._parts.values():
+            if part_files(parts.directory):
+                raise RunError(f"{parts.directory} already holds a table; choose another run directory")
+
+    def _cut(self, rounds: int) -> None:
+        kept = {name: parts.cut(rounds) for name, parts in self._parts.items()}
+        if kept["rounds"] != rounds:
+            raise RunError(f"the rounds table holds {kept['rounds']} of the first {rounds} rounds: it is older than the checkpoint")
+
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """Names of the tables that this run keeps."""
+        return tuple(self._parts)
+
+    def append(self, table: TableName, columns: Mapping[str, ArrayLike]) -> None:
+        """Add rows, best many at a time: arrays of one length (n,), scalars counting for every row; all scalars are one row.
+
+        A float column left out is NaN. Raises ValueError for an unknown column or status, a column missing that
+        cannot be NaN, a wrong type or unequal lengths; RunError when a full part cannot be written.
+        """
+        if table not in self._parts:
+            raise ValueError(f"this run keeps no table {table!r}; its tables: {', '.join(self._parts)}")
+        parts = self._parts[table]
+        parts.append(_rows(parts.table, parts.schema, columns))
+
+    def flush(self, *, force: bool = False) -> bool:
+        """Put new rows on disk, unless that was done within the last 2 s of wall time; says whether it was done.
+
+        Raises RunError when the disk is full or the directory cannot be written; parts written before stay.
+        """
+        if not force and time.monotonic() - self._flushed_at_s < FLUSH_INTERVAL_S:
+            return False
+        for parts in self._parts.values():
+            parts.flush()
+        self._flushed_at_s = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        """Put all rows on disk. Raises RunError as ``flush`` does."""
+        self.flush(force=True)
+
+
+def _rows(table: Table, schema: pa.Schema, columns: Mapping[str, ArrayLike]) -> pa.Table:
+    unknown = sorted(set(columns) - set(table.column_names))
+    if unknown:
+        raise ValueError(f"table {table.name} has no column {', '.join(unknown)}; its columns: {', '.join(table.column_names)}")
+    count = _row_count(table, columns)
+    arrays = {column.name: _array(table, column, columns.get(column.name), count) for column in table.columns}
+    return pa.table(arrays, schema=schema)
+
+
+def _row_count(table: Table, columns: Mapping[str, ArrayLike]) -> int:
+    shapes = {name: np.shape(values) for name, values in columns.items()}
+    if any(len(shape) > 1 for shape in shapes.values()):
+        raise ValueError(f"table {table.name}: a column has one dimension, got shapes {shapes}")
+    lengths = {name: shape[0] for name, shape in shapes.items() if shape}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"table {table.name}: columns differ in length: {lengths}")
+    return next(iter(lengths.values()), 1)
+
+
+def _array(table: Table, column: Column, values: ArrayLike | None, count: int) -> NDArray[np.generic]:
+    if values is None:
+        if not column.nullable:
+            raise ValueError(f"table {table.name}: column {column.name} is missing, and {column.dtype} has no NaN to stand in")
+        return np.full(count, np.nan)
+    given = np.asarray(values)
+    if given.dtype == object and all(isinstance(value, str) for value in given.ravel()):
+        given = given.astype(np.str_)
+    if given.size and not _fits(given.dtype, column):
+        raise ValueError(f"table {table.name}: column {column.name} is {column.dtype}, got {given.dtype}")
+    if column.name == "status" and (wrong := set(given.ravel().tolist()) - set(STATUSES)):
+        raise ValueError(f"table {table.name}: unknown status {', '.join(sorted(wrong))}; allowed: {', '.join(STATUSES)}")
+    return np.broadcast_to(given.astype(_NUMPY_TYPES[column.dtype]), (count,))
+
+
+def _fits(given: np.dtype[np.generic], column: Column) -> bool:
+    if column.dtype == "string" or given.kind == "U":
+        return column.dtype == "string" and given.kind == "U"
+    return np.can_cast(given, _NUMPY_TYPES[column.dtype], casting="same_kind")
