@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from cosim.component import Component
 from cosim.errors import UnknownKindError
@@ -107,7 +108,7 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 
 def kinds(role: str) -> dict[str, str]:
-    """All kinds of a role, plugins' entry points included: kind -> "module:Class"."""
+    """All kinds of a role, plugins' entry points included: kind -> "module:Class". A plugin cannot replace a built-in kind."""
     found = {point.name: point.value for point in entry_points(group=f"cosim.{role}")}
     return {**found, **KINDS[role]}
 
@@ -117,7 +118,7 @@ def resolve(role: str, kind: str) -> type[Component]:
     known = kinds(role)
     target = known.get(kind, kind if ":" in kind else None)
     if target is None:
-        raise UnknownKindError(f"unknown {role} kind {kind!r}{_nearest(kind, known)}; allowed: {', '.join(sorted(known))}, or module:Class")
+        raise UnknownKindError(f"unknown {role} kind {kind!r}; allowed: {_allowed(role)}{did_you_mean(kind, known)}")
     return _load(role, target)
 
 
@@ -136,16 +137,23 @@ def _load(role: str, target: str) -> type[Component]:
     module_name, _, class_name = target.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except Exception as error:  # a plugin's module may fail in any way at all
-        raise UnknownKindError(f"{role} kind {target!r} cannot be imported: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a plugin's module may fail in any way at all
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = "; install it, or put its folder on PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
+        raise UnknownKindError(f"{role} kind {target!r} cannot be imported: {reason}{hint}") from error
     if not (isinstance(found, type) and issubclass(found, Component)):
         raise UnknownKindError(f"{role} kind {target!r} is not a class derived from cosim.component.Component")
     return found
 
 
-def _nearest(word: str, known: Mapping[str, str]) -> str:
+def _allowed(role: str) -> str:
+    return f"{', '.join(sorted(kinds(role)))}, or module:Class"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the nearest of the known words, or nothing where none is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Node:
@@ -159,36 +167,68 @@ class Node:
         self.role = role
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(self._dump)
+        return core_schema.with_info_plain_validator_function(
+            self._validate, serialization=core_schema.plain_serializer_function_ser_schema(self._dump, info_arg=True)
         )
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"oneOf": [self._kind_schema(kind) for kind in sorted(kinds(self.role))]}
+        return {"anyOf": [self._kind_schema(kind, handler) for kind in sorted(kinds(self.role))]}
 
-    def _kind_schema(self, kind: str) -> dict[str, Any]:
-        schema = resolve(self.role, kind).model_json_schema()
+    def _kind_schema(self, kind: str, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(resolve(self.role, kind).__pydantic_core_schema__))
         properties = {"kind": {"const": kind}, **schema.get("properties", {})}
         return {**schema, "title": kind, "properties": properties, "required": ["kind", *schema.get("required", [])]}
 
-    def _validate(self, value: Any) -> Component:
+    def _validate(self, value: Any, info: ValidationInfo) -> Component:
         if isinstance(value, Component):
             return value
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("node_type", "must be a map with 'kind:' ({role})", {"role": self.role})
+            example = next(iter(kinds(self.role)))
+            raise PydanticCustomError("node_type", "{problem}", {"problem": f"must be a map such as {{kind: {example}}}"})
         fields = dict(value)
         kind = fields.pop("kind", None)
         if not isinstance(kind, str):
-            allowed = ", ".join(sorted(kinds(self.role)))
-            raise PydanticCustomError("node_kind", "'kind' is missing or not a word; allowed: {allowed}", {"allowed": allowed})
+            problem = f"{'must be a word' if 'kind' in value else 'is missing'}; allowed: {_allowed(self.role)}"
+            raise _at_kind(self.role, kind, problem)
         try:
             found = resolve(self.role, kind)
         except UnknownKindError as error:
-            raise PydanticCustomError("unknown_kind", "{message}", {"message": str(error)}) from error
-        return found.model_validate(fields)  # pydantic merges this error's places into the outer one's
+            raise _at_kind(self.role, kind, str(error)) from error
+        return found.model_validate(fields, context=info.context)  # pydantic merges this error's places into the outer one's
 
-    def _dump(self, component: Component) -> dict[str, Any]:
-        return {"kind": kind_of(self.role, component), **component.model_dump()}
+    def _dump(self, component: Component, info: SerializationInfo) -> dict[str, Any]:
+        return {"kind": kind_of(self.role, component), **component.model_dump(mode=info.mode)}
+
+
+def _at_kind(role: str, kind: object, problem: str) -> ValidationError:
+    custom = PydanticCustomError("node_kind", "{problem}", {"problem": problem})
+    return ValidationError.from_exception_data(role, [InitErrorDetails(type=custom, loc=("kind",), input=kind)])
+
+
+def component_class(field: FieldInfo, value: object) -> type[Component] | None:
+    """The component class that a field's value is read with, as far as annotation and ``kind:`` tell; else None."""
+    found = next(_holders(field.annotation, field.metadata), None)
+    if not isinstance(found, Node):
+        return found
+    kind = value.get("kind") if isinstance(value, Mapping) else None
+    try:
+        return resolve(found.role, kind) if isinstance(kind, str) else None
+    except UnknownKindError:
+        return None
+
+
+def role_of(field: FieldInfo) -> str | None:
+    """The role of a field that holds a pluggable component; None for any other field."""
+    return next((found.role for found in _holders(field.annotation, field.metadata) if isinstance(found, Node)), None)
+
+
+def _holders(annotation: Any, metadata: Iterable[Any] = ()) -> Iterator[Node | type[Component]]:
+    """The nodes and component classes inside an annotation such as ``tuple[Site, ...]`` or ``float | Relative``."""
+    yield from (item for item in (*metadata, *getattr(annotation, "__metadata__", ())) if isinstance(item, Node))
+    if isinstance(annotation, type) and issubclass(annotation, Component):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _holders(part)
 
 
 def default(role: str, kind: str, **fields: Any) -> Any:

@@ -1,0 +1,141 @@
+"""The scenario: one document that describes a whole simulation.
+
+A nearly empty file is a complete scenario: every field has a default. What a file or an override gets
+wrong is told with its place, what is allowed, and the nearest right name.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, final
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+
+from cosim import overrides as override
+from cosim.catalog import Node, default
+from cosim.component import Component, quantity
+from cosim.document import Document, Place, dotted, parse, read, shown
+from cosim.errors import ScenarioError
+from cosim.interfaces import CSI, Allocator, Availability, Compute, Learning, Mobility, Selection, Uplink
+from cosim.messages import explain
+from cosim.net.backhaul import Network
+from cosim.net.channel import Channel
+from cosim.net.downlink import Downlink
+from cosim.net.geometry import Area, Devices, Site
+from cosim.policy import Policy
+from cosim.trace.settings import TraceSettings
+
+
+@final
+class RelativeThreshold(Component):
+    """A latency threshold that follows the round: a share of what unpruned training would need in it."""
+
+    relative_to_unpruned: float = quantity(
+        ..., "", "share of the least latency that all devices of the round could meet without pruning", gt=0, le=1000
+    )
+
+
+@final
+class Round(Component):
+    """How a round goes: when it ends, what the planner aims at, what it knows, and who takes part."""
+
+    policy: Annotated[Policy, Node("policy")] = default("policy", "wait_all")
+    latency_threshold: Annotated[float, Field(gt=0)] | RelativeThreshold = quantity(
+        RelativeThreshold(relative_to_unpruned=0.5), "s", "planned latency of a round: seconds, or {relative_to_unpruned: share}"
+    )
+    prune_max: float = quantity(0.9, "", "largest pruning ratio that an allocator may choose", ge=0, lt=1)
+    csi: Annotated[CSI, Node("csi")] = default("csi", "ergodic")
+    selection: Annotated[Selection, Node("selection")] = default("selection", "all")
+
+
+def _section(component: type[Component]) -> Any:
+    return Field(default_factory=component, description=(component.__doc__ or "").strip().splitlines()[0])
+
+
+@final
+class Scenario(Component):
+    """A whole simulation: world, radio, devices, learning and the way rounds go."""
+
+    seed: int = quantity(0, "", "seed of all random streams", ge=0, lt=2**63)
+    rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
+    area: Area = _section(Area)
+    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations; exactly one for now")
+    devices: Devices = _section(Devices)
+    compute: Annotated[Compute, Node("compute")] = default("compute", "constant")
+    availability: Annotated[Availability, Node("availability")] = default("availability", "always")
+    mobility: Annotated[Mobility, Node("mobility")] = default("mobility", "static")
+    channel: Channel = _section(Channel)
+    uplink: Annotated[Uplink, Node("uplink")] = default("uplink", "ideal")
+    downlink: Downlink = _section(Downlink)
+    network: Network = _section(Network)
+    allocator: Annotated[Allocator, Node("allocator")] = default("allocator", "kkt")
+    learning: Annotated[Learning, Node("learning")] = default("learning", "federated")
+    round: Round = _section(Round)
+    trace: TraceSettings = _section(TraceSettings)
+
+    @field_validator("sites")
+    @classmethod
+    def _one_site(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+        if len(sites) != 1:
+            raise PydanticCustomError(
+                "sites", "must be a list of exactly one site, not {count}: several cells are not supported yet", {"count": len(sites)}
+            )
+        return sites
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+        """The scenario in a YAML file, with overrides such as ``{"uplink.bandwidth_hz": 5e6, "sites.0.x_m": 10}``.
+
+        The file is checked as it is written; then the overrides are put into the fully resolved document, which
+        is checked again. Setting ``x.kind`` to another kind starts that node from the new kind's defaults.
+        Paths, in overrides too, are relative to the file's folder. Raises ScenarioError, a line for each mistake.
+        """
+        document = read(path)
+        folder = Path(path).parent
+        scenario = cls._checked(document.data, folder, lambda place, key: document.where(place, key=key))
+        if not overrides:
+            return scenario
+        chosen = {override.place_of(name): value for name, value in overrides.items()}
+        data = override.apply(scenario.resolved(), chosen, cls)
+        return cls._checked(data, folder, lambda place, _: f"{document.name}: {_blame(place, chosen)}")
+
+    @classmethod
+    def _checked(cls, data: Any, folder: Path, where: Callable[[Place, bool], str]) -> Scenario:
+        try:
+            return cls.model_validate(data, context={"folder": folder})
+        except ValidationError as error:
+            raise ScenarioError(explain(error, cls, data, where)) from None
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole document, defaults included, as plain maps, lists, numbers and text; paths are absolute."""
+        return self.model_dump(mode="json")
+
+    def dump(self, path: str | Path) -> None:
+        """Write the resolved document as YAML; loading it gives an equal scenario."""
+        yaml = YAML(pure=True)
+        yaml.default_flow_style = False
+        text = io.StringIO()
+        yaml.dump(self.resolved(), text)
+        Path(path).write_text(text.getvalue(), encoding="utf-8")
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``a.b=value`` -> ("a.b", value), the value read as YAML. Raises ScenarioError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ScenarioError(f"--set {shown(text)}: must be written path=value, such as uplink.bandwidth_hz=5e6")
+    document: Document = parse(value, f"--set {name.strip()}")
+    return name.strip(), document.data
+
+
+def _blame(place: Place, overrides: Mapping[Place, Any]) -> str:
+    """The override that an error at ``place`` comes from: the longest path around or inside it, else all of them."""
+    if place in overrides:
+        return "override"
+    related = [path for path in overrides if place[: len(path)] == path or path[: len(place)] == place]
+    culprits = [max(related, key=len)] if related else list(overrides)
+    return "after override " + ", ".join(f"{dotted(path)}={shown(overrides[path])}" for path in culprits)
