@@ -1,0 +1,206 @@
+"""The world around one serving site: motion, gains, straggler factors, availability as functions of (seed, device, t)."""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+
+from cosim.errors import CosimWarning, ScenarioError
+from cosim.net.los import sight_field
+from cosim.units import SPEED_OF_LIGHT_M_S, from_db
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cosim.interfaces import Availability, BoolArray, Compute, FloatArray, IntArray, Mobility, Motion
+    from cosim.net.channel import Channel
+    from cosim.net.geometry import Area, Devices, Site
+    from cosim.rng import Streams
+
+_GRID_HZ: Final = 10
+"""Large-scale gains are evaluated this often per second; at 30 m/s that is every 3 m."""
+_CHUNK: Final = 65_536
+"""Times x devices evaluated at once: bounds the memory."""
+_CACHED: Final = 1_048_576
+"""Grid times x devices remembered (8 MiB)."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LargeScale:
+    """Where devices are and what path loss and shadowing make of it; arrays (T, n).
+
+    ``distance_m``: horizontal (2D) distance to the site. ``gain_db``: antennas - path loss - shadowing.
+    """
+
+    x_m: FloatArray
+    y_m: FloatArray
+    speed_m_s: FloatArray
+    distance_m: FloatArray
+    los: BoolArray
+    pathloss_db: FloatArray
+    shadowing_db: FloatArray
+    gain_db: FloatArray
+
+
+@final
+class World:
+    """What would be the same had nobody trained or sent. Asking changes nothing; order does not matter.
+
+    Times are >= 0 in seconds, ``device_ids`` integers in 0 .. devices.count-1; both in any order and with any
+    repetition. What a device's value is does not depend on the number of devices or on who else is asked
+    for, bit for bit. Satisfies ``cosim.interfaces.GainSource``.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams: Streams,
+        area: Area,
+        site: Site,
+        devices: Devices,
+        mobility: Mobility,
+        channel: Channel,
+        compute: Compute,
+        availability: Availability,
+        site_index: int = 0,
+    ) -> None:
+        """Join the parts; ``site_index`` names the site's random fields.
+
+        Raises:
+            ScenarioError: the antenna heights are outside the path-loss model's range.
+        """
+        self._streams, self._site, self._devices, self._compute = streams, site, devices, compute
+        self._pathloss = channel.pathloss
+        self._least_m, self._greatest_m = channel.pathloss.distance_range_m
+        self._check_heights()
+        self._motion = mobility.start((area.width_m, area.height_m), devices.count, streams)
+        self._sight = sight_field(channel.pathloss.los_correlation_m, site_index, streams)
+        self._shadowing = channel.shadowing.start(channel.pathloss, site_index, streams)
+        self._fading = channel.fading.start(SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz, site_index, devices.count, streams)
+        self._availability = availability.start(devices.count, streams)
+        self._frequency_hz = compute.frequency_hz(devices.count, streams)
+        self._grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
+        self._warned: set[str] = set()
+
+    def motion(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
+        """Position, speed and path travelled (T, n), exact at times (T,)."""
+        return self._motion.at(np.asarray(times_s, dtype=np.float64), np.asarray(device_ids, dtype=np.int64))
+
+    def large_scale(self, times_s: FloatArray, device_ids: IntArray) -> LargeScale:
+        """Position, line of sight, path loss and shadowing (T, n), exact at times (T,).
+
+        Devices nearer than the path-loss model reaches, or farther, get the loss at its limit; the first of
+        either raises a CosimWarning.
+        """
+        motion = self.motion(times_s, device_ids)
+        heights = self._site.height_m, self._devices.height_m
+        distance = np.hypot(motion.x_m - self._site.x_m, motion.y_m - self._site.y_m)
+        within = self._clamp(distance)
+        los = self._sight.visible(motion.x_m, motion.y_m, self._pathloss.los_probability(distance, self._devices.height_m))
+        loss_db = self._pathloss.loss_db(within, los, *heights)
+        sigma_db = self._pathloss.shadowing_sigma_db(within, los, *heights)
+        shadowing_db = self._shadowing.loss_db(motion.x_m, motion.y_m, los, sigma_db)
+        gain_db = self._site.antenna_gain_dbi + self._devices.antenna_gain_dbi - loss_db - shadowing_db
+        return LargeScale(motion.x_m, motion.y_m, motion.speed_m_s, distance, los, loss_db, shadowing_db, gain_db)
+
+    def mean_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Linear power gain (T, n) without small-scale fading, antenna gains included.
+
+        ``large_scale`` at multiples of 0.1 s, between them interpolated linearly in dB.
+        """
+        return self._in_chunks(self._mean_gain, times_s, device_ids)
+
+    def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Linear power gain (T, n) with small-scale fading: mean_gain x |h|^2."""
+        return self._in_chunks(self._gain, times_s, device_ids)
+
+    def straggler_factor(self, round_index: int, device_ids: IntArray) -> FloatArray:
+        """Straggler factor (n,) of devices in a round: compute time = nominal time x factor."""
+        return self._compute.factor(round_index, self._devices.count, self._streams)[device_ids]
+
+    def frequency_hz(self, device_ids: IntArray) -> FloatArray:
+        """Clock frequency (n,) [Hz]."""
+        return self._frequency_hz[device_ids]
+
+    def online(self, time_s: float, device_ids: IntArray) -> BoolArray:
+        """Whether devices (n,) are there at ``time_s``."""
+        return self._availability.online(time_s, device_ids)
+
+    def next_change_s(self, time_s: float, device_ids: IntArray) -> FloatArray:
+        """First time (n,) > ``time_s`` at which a device comes or goes; inf if never."""
+        return self._availability.next_change_s(time_s, device_ids)
+
+    def _mean_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        return from_db(self._grid.at(times_s, device_ids))
+
+    def _gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        travelled_m = self._motion.at(times_s, device_ids).travelled_m
+        return self._mean_gain(times_s, device_ids) * self._fading.power(times_s, travelled_m, device_ids)
+
+    def _in_chunks(self, function: Callable[[FloatArray, IntArray], FloatArray], times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        times, ids = np.asarray(times_s, dtype=np.float64), np.asarray(device_ids, dtype=np.int64)
+        result = np.empty((times.size, ids.size))
+        rows = max(1, _CHUNK // max(1, ids.size))
+        for begin in range(0, times.size, rows):
+            result[begin : begin + rows] = function(times[begin : begin + rows], ids)
+        return result
+
+    def _clamp(self, distance_m: FloatArray) -> FloatArray:
+        for limit_m, beyond, word in (
+            (self._least_m, distance_m < self._least_m, "nearer"),
+            (self._greatest_m, distance_m > self._greatest_m, "farther"),
+        ):
+            if word not in self._warned and beyond.any():
+                self._warned.add(word)
+                example = distance_m[beyond].flat[0]
+                warnings.warn(
+                    f"a device is {example:.3g} m from the site, {word} than the {limit_m:g} m that {type(self._pathloss).__name__} "
+                    "is made for: its path loss is that at the limit",
+                    CosimWarning,
+                    stacklevel=2,
+                )
+        return np.clip(distance_m, self._least_m, self._greatest_m)
+
+    def _check_heights(self) -> None:
+        try:
+            self._pathloss.loss_db(self._least_m, los=False, height_site_m=self._site.height_m, height_device_m=self._devices.height_m)
+        except ValueError as error:
+            raise ScenarioError(f"channel.pathloss does not fit the antenna heights: {error}") from error
+
+
+@final
+class _Grid:
+    """A function of (times (G,), devices (n,)) at multiples of 1/_GRID_HZ, interpolated between them.
+
+    Grid instants are remembered, as many as fit; that saves time and changes no value.
+    """
+
+    def __init__(self, function: Callable[[FloatArray, IntArray], FloatArray], devices: int) -> None:
+        self._function, self._devices = function, devices
+        self._rows: OrderedDict[int, FloatArray] = OrderedDict()
+
+    def at(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Values (T, n). At t = i/10 as the nearest float has it, t * 10 is exactly i: no rounding between the two."""
+        position = times_s * _GRID_HZ
+        index = np.floor(position).astype(np.int64)
+        weight = (position - index)[:, None]
+        instants, row = np.unique(np.concatenate([index, index + 1]), return_inverse=True)
+        values = self._values(instants, device_ids)
+        low, high = values[row[: times_s.size]], values[row[times_s.size :]]
+        return np.asarray(low + weight * (high - low))
+
+    def _values(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
+        rows = [self._rows.setdefault(int(i), np.full(self._devices, np.nan)) for i in instants]
+        missing = [k for k, row in enumerate(rows) if np.isnan(row[device_ids]).any()]
+        if missing:
+            found = self._function(instants[missing] / _GRID_HZ, device_ids)
+            for k, values in zip(missing, found, strict=True):
+                rows[k][device_ids] = values
+        while len(self._rows) > max(2, _CACHED // self._devices):
+            self._rows.popitem(last=False)
+        return np.stack([row[device_ids] for row in rows])
