@@ -172,10 +172,20 @@ class Node:
         )
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [self._kind_schema(kind, handler) for kind in sorted(kinds(self.role))]}
+        plugin = {
+            "title": "module:Class",
+            "properties": {"kind": {"type": "string", "pattern": ":"}},
+            "required": ["kind"],
+            "type": "object",
+        }
+        return {"anyOf": [*(self._kind_schema(kind, handler) for kind in sorted(kinds(self.role))), plugin]}
 
     def _kind_schema(self, kind: str, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        schema = handler.resolve_ref_schema(handler(resolve(self.role, kind).__pydantic_core_schema__))
+        try:
+            found = resolve(self.role, kind)
+        except UnknownKindError:  # a plugin that cannot be imported
+            return {"title": kind, "properties": {"kind": {"const": kind}}, "required": ["kind"], "type": "object"}
+        schema = handler.resolve_ref_schema(handler(found.__pydantic_core_schema__))
         properties = {"kind": {"const": kind}, **schema.get("properties", {})}
         return {**schema, "title": kind, "properties": properties, "required": ["kind", *schema.get("required", [])]}
 

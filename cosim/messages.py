@@ -102,11 +102,11 @@ def _reason(details: list[ErrorDetails], place: Place, root: type[Component], da
 def _text(detail: ErrorDetails, field: FieldInfo | None) -> str:
     kind = detail["type"]
     if kind in _TYPES:
-        limits = _limits(field)
-        return f"{_TYPES[kind]}, {limits}" if limits and "number" in _TYPES[kind] else _TYPES[kind]
+        allowed = limits(field)
+        return f"{_TYPES[kind]}, {allowed}" if allowed and "number" in _TYPES[kind] else _TYPES[kind]
     if kind in _RANGES:
         own = " and ".join(f"{_SIGNS[name]} {_number(limit)}" for name, limit in detail["ctx"].items() if name in _SIGNS)
-        return f"must be {_limits(field) or own}"
+        return f"must be {limits(field) or own}"
     if kind == "literal_error":
         expected = detail["ctx"]["expected"]
         return f"must be {expected}{did_you_mean(str(detail['input']), _quoted(expected))}"
@@ -118,7 +118,7 @@ def _quoted(text: str) -> list[str]:
     return re.findall("'([^']*)'", text)
 
 
-def _limits(field: FieldInfo | None) -> str:
+def limits(field: FieldInfo | None) -> str:
     """``> 0 and <= 1 Hz`` from a field's limits and unit; "" where it has no limits."""
     metadata = field.metadata if field else []
     found = [
@@ -135,7 +135,7 @@ def _meaning(field: FieldInfo | None) -> str:
     """Meaning as ``quantity`` declared it, with the unit where limits do not name it already."""
     if field is None or field.json_schema_extra is None:
         return ""
-    unit = "" if _limits(field) else unit_of(field)
+    unit = "" if limits(field) else unit_of(field)
     return f" ({field.description}{f' [{unit}]' if unit else ''})"
 
 

@@ -1,0 +1,172 @@
+"""The command line: verbs and their options. What they do lives elsewhere, and is imported when it is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cosim import __version__, console
+from cosim.errors import CosimError, RunError, ScenarioError, SimulationError
+
+if TYPE_CHECKING:
+    from cosim.scenario import Scenario
+
+app = typer.Typer(
+    name="cosim",
+    help="Federated learning over wireless networks, co-simulated under one clock.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+
+
+def main() -> None:
+    """Run the command that the process was started with, and exit with its code."""
+    app(prog_name="cosim")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"cosim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _cosim(
+    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False
+) -> None:
+    """Federated learning over wireless networks, co-simulated under one clock."""
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="Scenario file (YAML).")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Run directory: absent or empty.  [default: runs/NAME-SEED]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Number of rounds, instead of the scenario's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate a scenario; print where the results are, and a summary."""
+    with console.reporting(quiet=quiet, debug=debug):
+        chosen = _load(scenario, settings or [], seed=seed, rounds=rounds)
+        with _claimed(out or _free_directory(scenario, chosen.seed)) as directory:
+            from cosim.build import run as simulate
+
+            if not quiet:
+                console.say(f"simulating {chosen.rounds} rounds with {chosen.devices.count} devices into {directory}")
+            try:
+                with console.progress(quiet=quiet) as progress:
+                    result = simulate(chosen, out=directory, workers=workers, progress=progress)
+            except RunError as error:  # a full disk and its like
+                raise SimulationError(str(error)) from error
+        typer.echo(f"run directory: {directory}")
+        console.table(("", ""), console.summary(result))
+        if not quiet:
+            console.say(f"for a page with all results: cosim report {directory}")
+
+
+@app.command()
+def check(
+    scenario: Annotated[str | None, typer.Argument(help="Scenario file (YAML).")] = None,
+    *,
+    run_directory: Annotated[Path | None, typer.Option("--run", metavar="DIR", help="A run directory instead.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Validate a scenario or a run directory, and do nothing else."""
+    if (scenario is None) == (run_directory is None):
+        raise typer.BadParameter("name either a scenario or --run DIR")
+    with console.reporting(debug=debug):
+        if run_directory is not None:
+            _check_run(run_directory)
+        else:
+            _load(str(scenario), [])
+        typer.echo(f"{run_directory or scenario}: good")
+
+
+@app.command(name="list")
+def list_(
+    role: Annotated[str | None, typer.Argument(help="One role or section.  [default: all]")] = None,
+    *,
+    debug: Debug = False,
+) -> None:
+    """Show sections and kinds, plugins included, with their fields, units and defaults."""
+    with console.reporting(debug=debug):
+        from cosim import listing
+
+        for topic in [role] if role else listing.topics():
+            for entry in listing.entries(topic):
+                typer.echo(f"{topic}  {entry.name}: {entry.meaning}" if entry.name != topic else f"{topic}: {entry.meaning}")
+                if entry.rows:
+                    console.table(listing.HEADER, entry.rows)
+                typer.echo()
+
+
+@app.command()
+def schema(*, debug: Debug = False) -> None:
+    """Print the JSON Schema of scenarios, for editors."""
+    with console.reporting(debug=debug):
+        import json
+
+        from cosim import listing
+
+        typer.echo(json.dumps(listing.schema(), indent=2))
+
+
+def _load(path: str, settings: list[str], **options: int | None) -> Scenario:
+    from cosim.scenario import Scenario, parse_override
+
+    overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
+    overrides |= {name: value for name, value in options.items() if value is not None}
+    return Scenario.load(path, overrides)
+
+
+def _check_run(directory: Path) -> None:
+    from cosim.scenario import Scenario
+    from cosim.trace.run import Run
+
+    Run.open(directory).verify()
+    try:
+        Scenario.load(directory / "scenario.yaml")
+    except ScenarioError as error:
+        raise RunError(str(error)) from error
+
+
+def _free_directory(scenario: str, seed: int) -> Path:
+    """``runs/NAME-SEED``, with a number behind it if that one is taken."""
+    base = Path("runs", f"{Path(scenario).stem}-{seed}")
+    numbered = (base.with_name(f"{base.name}-{count}") for count in itertools.count(2))
+    return next(path for path in itertools.chain([base], numbered) if not path.exists())
+
+
+@contextlib.contextmanager
+def _claimed(directory: Path) -> Iterator[Path]:
+    """The directory, made; taken away again if nothing was written into it. Raises CosimError if it cannot be used."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        empty = not any(directory.iterdir())
+        writable = os.access(directory, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise CosimError(f"--out {directory}: cannot be made: {error.strerror}") from error
+    if not empty:
+        raise CosimError(f"--out {directory}: is not empty; results need a directory that is absent or empty")
+    if not writable:
+        raise CosimError(f"--out {directory}: cannot be written: no permission")
+    try:
+        yield directory
+    finally:
+        with contextlib.suppress(OSError):  # rmdir refuses as soon as something is inside
+            for path in made:
+                path.rmdir()
