@@ -1,0 +1,59 @@
+"""How good the models are on test data: each device's own on its own, the global one on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Final
+
+import numpy as np
+
+from cosim.interfaces import Evaluation, FloatArray, IntArray
+from cosim.learn.layers import Layer, Mask, Vector
+from cosim.learn.network import outputs
+from cosim.learn.roles import ImageData, Images
+from cosim.learn.split import Parts
+
+_CHUNK: Final = 250
+"""Test images that one job takes: fixed, so that results do not depend on the number of threads."""
+
+
+def evaluate(
+    parts: Parts, data: ImageData, tests: tuple[IntArray, ...], *, shared: Vector, personal: Vector, masks: Mapping[int, Mask], pool: Executor
+) -> Evaluation:
+    """Accuracies of u (N + M,) with the personal parts (devices, P), on ``tests``, each device's indices in the test data.
+
+    The unpruned global part is the same for all: it runs once over all test images, and each device's personal part
+    takes from its output what it needs. A device in ``masks`` also runs its own pruned global part.
+    """
+    average = personal.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def piece(start: int) -> tuple[Images, FloatArray]:
+        rows = slice(start, start + _CHUNK)
+        features = outputs(parts.shared, shared, data.test_images[rows])
+        return features, _correct(parts.personal, average, features, data.test_labels[rows])
+
+    pieces = list(pool.map(piece, range(0, len(data.test_labels), _CHUNK)))
+    features = np.concatenate([part for part, _ in pieces])
+
+    def device(k: int) -> tuple[float, float]:
+        labels = data.test_labels[tests[k]]
+        full = float(_correct(parts.personal, personal[k], features[tests[k]], labels).mean())
+        if k not in masks or masks[k].all():
+            return full, full
+        pruned = shared.copy()
+        pruned[: parts.prunable] *= masks[k]
+        own = outputs(parts.shared, pruned, data.test_images[tests[k]])
+        return float(_correct(parts.personal, personal[k], own, labels).mean()), full
+
+    accuracy = np.array(list(pool.map(device, range(len(tests)))))
+    return Evaluation(
+        accuracy=accuracy[:, 0],
+        accuracy_full=accuracy[:, 1],
+        global_accuracy=float(np.concatenate([right for _, right in pieces]).mean()),
+    )
+
+
+def _correct(layers: tuple[Layer, ...], vector: Vector, x: Images, labels: IntArray) -> FloatArray:
+    """1 where the most likely class is the right one, else 0."""
+    return (outputs(layers, vector, x).argmax(axis=1) == labels).astype(np.float64)

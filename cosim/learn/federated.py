@@ -1,0 +1,51 @@
+"""Federated learning as a scenario's ``learning`` node: which data, model, training, pruning and aggregation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self, final
+
+from pydantic import Field, model_validator
+
+from cosim.catalog import Node, default
+from cosim.component import Component, quantity
+from cosim.learn.roles import Aggregator, Dataset, Model, Partition, Pruner, Trainer
+from cosim.learn.split import Parts, Split
+from cosim.rng import Streams
+
+if TYPE_CHECKING:
+    from cosim.learn.learner import FederatedLearner
+
+
+@final
+class Federated(Component):
+    """Partial model pruning and personalization: the shared part is pruned, trained and averaged, the personal part stays.
+
+    Source: Liu et al., "Adaptive Model Pruning and Personalization for Federated Learning over Wireless Networks",
+    IEEE TSP 2024 (arXiv 2309.01816).
+    """
+
+    dataset: Annotated[Dataset, Node("dataset")] = default("dataset", "fashion_mnist_small")
+    partition: Annotated[Partition, Node("partition")] = default("partition", "classes_per_device")
+    model: Annotated[Model, Node("model")] = default("model", "cnn")
+    split: Split = Field(default_factory=Split, description="which layers are personal")
+    trainer: Annotated[Trainer, Node("trainer")] = default("trainer", "sgd")
+    pruner: Annotated[Pruner, Node("pruner")] = default("pruner", "magnitude")
+    aggregator: Annotated[Aggregator, Node("aggregator")] = default("aggregator", "kept_average")
+    evaluate_every: int = quantity(1, "", "evaluate after every so many rounds", ge=1, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """The parts must fit each other; known without loading data."""
+        self.partition.check(self.dataset.classes)
+        self.parts()
+        return self
+
+    def parts(self) -> Parts:
+        """The model cut in its shared and its personal part. Raises ValueError where that cannot be."""
+        return Parts.of(self.model.layers(self.dataset.image_shape, self.dataset.classes), self.split)
+
+    def start(self, devices: int, streams: Streams, *, workers: int) -> FederatedLearner:
+        """Load and deal the data, initialise the model; ``workers`` training threads, any number giving the same bits."""
+        from cosim.learn.learner import FederatedLearner
+
+        return FederatedLearner(self, devices, streams, workers=workers)

@@ -1,0 +1,217 @@
+"""The learner: models, data and training of all devices. It knows rounds, no clock and no radio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosim.errors import RunError, SimulationError
+from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
+from cosim.learn.codec import encoded_bits
+from cosim.learn.evaluation import evaluate
+from cosim.learn.layers import Mask, Vector
+from cosim.learn.pruner import keep_mask, running_gradient
+from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
+from cosim.learn.threads import training_threads
+from cosim.learn.tickets import Ticket, Tickets, pack, unpack
+from cosim.learn.work import Passes, submodel_flops, workload
+from cosim.rng import Streams
+
+if TYPE_CHECKING:
+    from cosim.learn.federated import Federated
+
+
+class _Outcome(NamedTuple):
+    """What a device's finished tickets gave: its state after the last one, and the last one's result."""
+
+    personal: Vector
+    gradient: Vector | None
+    last: LocalResult
+
+
+@final
+class FederatedLearner:
+    """The run-time side of ``Federated``: see ``cosim.interfaces.Learner`` for how a round goes.
+
+    Held: u (N + M,), replaced and never changed in place; v (devices, P); for pruners that need it a running gradient, (N,)
+    on the server or (devices, N) on the devices, NaN where not known yet; the round's masks; tickets.
+    """
+
+    def __init__(self, parameters: Federated, devices: int, streams: Streams, *, workers: int) -> None:
+        """Load and deal the data, initialise the model. Raises ScenarioError where the data cannot be had or dealt."""
+        self._parameters, self._streams, self._workers = parameters, streams, workers
+        self._parts = parameters.parts()
+        self._data = parameters.dataset.load()
+        self._shares = parameters.partition.deal(self._data, devices, streams)
+        self._shared, personal = self._parts.initial(streams)
+        self._personal = np.tile(personal, (devices, 1))
+
+        pruner, trainer = parameters.pruner, parameters.trainer
+        self._device_gradient = pruner.gradient_memory is not None and pruner.side == "device"
+        unknown = (devices, self._parts.prunable) if self._device_gradient else (self._parts.prunable,)
+        self._gradient = None if pruner.gradient_memory is None else np.full(unknown, np.nan, np.float32)
+        self._has_own_state = self._device_gradient or (self._parts.personal_parameters > 0 and trainer.personal_steps > 0)
+
+        samples = np.array([len(share) for share in self._shares.train])
+        self._batch = np.minimum(samples, trainer.batch_size)
+        self._weight = parameters.aggregator.weights(samples)
+        self._passes = Passes.of(trainer, self._parts, dense_gradient=self._device_gradient)
+        self._workload = workload(self._parts, self._passes, pruner, self._batch, self._weight)
+        self._masks: dict[int, Mask] = {}
+        self._masks_round = -1
+        self._tickets = Tickets()
+
+    # --- a round, in order ------------------------------------------------------------------------------
+
+    def workload(self) -> Workload:
+        """What a round costs each device, for planning."""
+        return self._workload
+
+    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:
+        """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
+        if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
+            raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
+        parts, ids = self._parts, device_ids.tolist()
+        masks = [self._mask(round_index, k, rho) for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
+        self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
+
+        starts = np.cumsum((0, *parts.prunable_sizes[:-1]))
+        kept = np.array([np.add.reduceat(mask, starts, dtype=np.int64) for mask in masks]).reshape(len(ids), len(starts))
+        squares = np.square(self._shared[: parts.prunable], dtype=np.float64)
+        lost = np.array([squares[~mask].sum() for mask in masks])
+        weight, mask_known = self._weight[device_ids], self._parameters.pruner.side == "server"
+        return Submodels(
+            device_ids=device_ids,
+            prune_ratio=1.0 - kept.sum(axis=1) / parts.prunable,
+            payload_bits=encoded_bits(parts.prunable, parts.unprunable, kept.sum(axis=1), mask_known=mask_known).astype(np.float64),
+            flops=submodel_flops(parts, self._passes, self._batch[device_ids], kept),
+            pruning_error=float(weight @ lost),
+            pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
+        )
+
+    def _mask(self, round_index: int, device: int, prune_ratio: float) -> Mask:
+        pruner, prunable = self._parameters.pruner, self._parts.prunable
+        gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else self._gradient
+        rng = self._streams.generator("pruner", device, round_index)
+        importance = pruner.importance(self._shared[:prunable], gradient, rng)
+        return keep_mask(importance, self._parts.prunable_sizes if pruner.scope == "layer" else (prunable,), prune_ratio)
+
+    def start(self, round_index: int, device_id: int) -> None:
+        """A device begins its local work with the model of this moment."""
+        if round_index != self._masks_round or device_id not in self._masks:
+            raise SimulationError(f"round {round_index}: device {device_id} starts work without a sub-model of this round")
+        self._tickets.start(Ticket(round_index, device_id, self._shared, self._masks[device_id]))
+
+    def finish(self, device_id: int) -> None:
+        """The device's local work is done."""
+        self._tickets.finish(device_id)
+
+    def cancel(self, device_id: int) -> None:
+        """The device's local work will never be done."""
+        self._tickets.cancel(device_id)
+
+    def aggregate(self, round_index: int, arrived: IntArray) -> Update:
+        """Train all finished tickets, keep every personal part, merge the updates of the devices that arrived.
+
+        A device's last finished ticket is the one that arrives. Raises SimulationError if an arrived device has none.
+        """
+        work, senders = self._tickets.collect(), set(arrived.tolist())
+        if missing := senders - work.keys():
+            raise SimulationError(f"round {round_index}: updates of devices {sorted(missing)} arrived without finished work")
+        if not self._has_own_state:  # nobody will ever need what the others' training or earlier tickets would give
+            work = {device: tickets[-1:] for device, tickets in work.items() if device in senders}
+        train_loss = np.full(len(self._weight), np.nan)
+        rejected: list[int] = []
+        merged = self._parameters.aggregator.merge(self._shared, self._updates(work, senders, train_loss, rejected))
+        keepers = merged.keepers[: self._parts.prunable]
+        if self._gradient is not None and not self._device_gradient:
+            change = (self._shared - merged.shared)[: self._parts.prunable]
+            self._gradient = self._running(self._gradient, np.where(keepers > 0, change, np.float32(np.nan)))
+        self._shared = merged.shared
+        return Update(train_loss, np.array(rejected, np.int64), float(keepers.min()), float((keepers == 0).mean()))
+
+    def _updates(
+        self, work: dict[int, list[Ticket]], senders: set[int], train_loss: FloatArray, rejected: list[int]
+    ) -> Iterator[SharedUpdate]:
+        """Train, keep what stays on the devices, and pass on what arrived, device by device in ascending order."""
+        with training_threads(self._workers) as pool:
+            for (device, tickets), outcome in zip(work.items(), pool.map(self._train, work.values()), strict=True):
+                self._personal[device] = outcome.personal
+                if self._device_gradient and self._gradient is not None:
+                    self._gradient[device] = outcome.gradient
+                train_loss[device] = outcome.last.train_loss
+                if device in senders and outcome.last.finite:
+                    yield SharedUpdate(outcome.last.shared, tickets[-1].mask, float(self._weight[device]))
+                elif device in senders:
+                    rejected.append(device)
+
+    def _train(self, tickets: list[Ticket]) -> _Outcome:
+        """One device's tickets in turn. Where training diverges, what stays on the device is as it was before."""
+        trainer, data, device = self._parameters.trainer, self._data, tickets[0].device
+        personal = self._personal[device].copy()
+        gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else None
+        for ticket in tickets:
+            task = LocalTask(
+                parts=self._parts,
+                images=data.train_images,
+                labels=data.train_labels,
+                samples=self._shares.train[device],
+                shared=ticket.shared,
+                mask=ticket.mask,
+                personal=personal,
+                dense_gradient=self._device_gradient,
+            )
+            result = trainer.train(task, self._streams.generator("train", device, ticket.round))
+            if result.finite:
+                personal = result.personal
+                if gradient is not None and result.gradient is not None:
+                    gradient = self._running(gradient, result.gradient)
+        return _Outcome(personal, gradient, result)
+
+    def _running(self, old: Vector, new: Vector) -> Vector:
+        memory = self._parameters.pruner.gradient_memory
+        assert memory is not None
+        return running_gradient(old, new, memory)
+
+    def evaluate(self, round_index: int) -> Evaluation:
+        """Accuracies after a round; all NaN in rounds that ``evaluate_every`` leaves out."""
+        if (round_index + 1) % self._parameters.evaluate_every:
+            unknown = np.full(len(self._weight), np.nan)
+            return Evaluation(accuracy=unknown, accuracy_full=unknown.copy(), global_accuracy=np.nan)
+        masks = self._masks if self._masks_round == round_index else {}
+        with training_threads(self._workers) as pool:
+            return evaluate(
+                self._parts, self._data, self._shares.test, shared=self._shared, personal=self._personal, masks=masks, pool=pool
+            )
+
+    # --- checkpoints ------------------------------------------------------------------------------------
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """Everything needed to go on, as named arrays. Tickets are kept untrained: training them later gives the same bits."""
+        gradient = np.empty(0, np.float32) if self._gradient is None else self._gradient.copy()
+        return {
+            "shared": self._shared.copy(),
+            "personal": self._personal.copy(),
+            "gradient": gradient,
+            "masks": pack(list(self._masks.values())),
+            "masks_devices": np.array(list(self._masks), np.int64),
+            "masks_round": np.array([self._masks_round]),
+            **self._tickets.state(),
+        }
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Go on from a state of a learner with the same parameters. Raises RunError if it is another's."""
+        here = self.state()
+        for name, array in here.items():
+            if name not in state or (name in {"shared", "personal", "gradient"} and state[name].shape != array.shape):
+                found = f"has shape {state[name].shape}, must have {array.shape}" if name in state else "is missing"
+                raise RunError(f"checkpoint of the learner: array {name!r} {found}; it belongs to another scenario")
+        self._shared, self._personal = np.array(state["shared"], np.float32), np.array(state["personal"], np.float32)
+        self._gradient = None if self._gradient is None else np.array(state["gradient"], np.float32)
+        masks = unpack(state["masks"], self._parts.prunable)
+        self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
+        self._masks_round = int(state["masks_round"][0])
+        self._tickets.restore(state, self._parts.prunable)

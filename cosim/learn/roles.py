@@ -1,0 +1,168 @@
+"""What the parts of federated learning promise each other: protocols of the roles and the records between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosim.interfaces import FloatArray, IntArray
+from cosim.learn.layers import Layer, Mask, Vector
+from cosim.learn.split import Parts
+from cosim.rng import Streams
+
+Images = NDArray[np.float32]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """Labelled images: float32 (n, channels, height, width), normalised; labels int64 (n,) from 0."""
+
+    train_images: Images
+    train_labels: IntArray
+    test_images: Images
+    test_labels: IntArray
+
+
+class Dataset(Protocol):
+    """Role ``dataset``."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        ...
+
+    @property
+    def classes(self) -> int: ...
+    def load(self) -> ImageData:
+        """Raises ScenarioError where the data cannot be had."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who has what: for each device the indices of its training and of its test images."""
+
+    train: tuple[IntArray, ...]
+    test: tuple[IntArray, ...]
+
+
+class Partition(Protocol):
+    """Role ``partition``."""
+
+    def check(self, classes: int) -> None:
+        """Raises ValueError if data with so many classes cannot be dealt this way."""
+        ...
+
+    def deal(self, data: ImageData, devices: int, streams: Streams) -> Shares:
+        """The shares of devices 0 .. devices-1; a device's share does not depend on later devices."""
+        ...
+
+
+class Model(Protocol):
+    """Role ``model``."""
+
+    def layers(self, image_shape: tuple[int, int, int], classes: int) -> tuple[Layer, ...]: ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalTask:
+    """What a device starts its local work from; nobody writes to these arrays.
+
+    ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,);
+    ``personal``: v_k. ``dense_gradient``: the gradient of pruned weights is wanted too.
+    """
+
+    parts: Parts
+    images: Images
+    labels: IntArray
+    samples: IntArray
+    shared: Vector
+    mask: Mask
+    personal: Vector
+    dense_gradient: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What local work gave. ``finite``: no loss and no parameter became NaN or infinite.
+
+    ``train_loss``: mean of the mini-batch losses over all steps. ``gradient``: mean of the dense gradient of the
+    prunable weights over the global steps (N,), where it was wanted.
+    """
+
+    shared: Vector
+    personal: Vector
+    train_loss: float
+    finite: bool
+    gradient: Vector | None = None
+
+
+class Trainer(Protocol):
+    """Role ``trainer``: a device's local work. Costs are planned from the three numbers."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def personal_steps(self) -> int: ...
+    @property
+    def global_steps(self) -> int: ...
+    def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
+        """A pure function of its arguments: called from several threads at once."""
+        ...
+
+
+class Pruner(Protocol):
+    """Role ``pruner``: which weights matter, who decides it, and among which weights they compete.
+
+    ``gradient_memory``: None where ``importance`` needs no gradient; else the share of the past in the running
+    gradient, which the deciding side keeps.
+    """
+
+    @property
+    def side(self) -> Literal["server", "device"]: ...
+    @property
+    def scope(self) -> Literal["layer", "global"]: ...
+    @property
+    def gradient_memory(self) -> float | None: ...
+    def importance(self, weights: Vector, gradient: Vector | None, rng: np.random.Generator) -> NDArray[np.floating]:
+        """Importance (N,) of weights (N,): the least important are pruned. ``gradient``: NaN where not known yet."""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SharedUpdate:
+    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask (N,), and its weight > 0."""
+
+    shared: Vector
+    mask: Mask
+    weight: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The new u (N + M,), and for each prunable parameter how many of the devices kept it (N,)."""
+
+    shared: Vector
+    keepers: IntArray
+
+
+class Aggregator(Protocol):
+    """Role ``aggregator``."""
+
+    def weights(self, samples: IntArray) -> FloatArray:
+        """Weight of each device (n,) from its number of training samples; they sum to 1."""
+        ...
+
+    def merge(self, shared: Vector, updates: Iterable[SharedUpdate]) -> Merged:
+        """The new u from the old one and the updates, which come one by one in a fixed order."""
+        ...
