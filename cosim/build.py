@@ -138,9 +138,7 @@ class _Book:
         )
 
 
-def _reporter(
-    progress: Callable[[int, int, float, float], None] | None, rounds: int, begin: float
-) -> Callable[[int, float], None] | None:
+def _reporter(progress: Callable[[int, int, float, float], None] | None, rounds: int, begin: float) -> Callable[[int, float], None] | None:
     if progress is None:
         return None
     return lambda done, now_s: progress(done, rounds, now_s, time.perf_counter() - begin)

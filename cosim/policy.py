@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Annotated, Protocol, final
+
+from pydantic import Field
 
 from cosim.component import Component, quantity
 
@@ -64,7 +66,7 @@ class Deadline(Component):
     goes on. A device still computing at the deadline finishes that work before it begins the next round's.
     """
 
-    after: float | RelativeToPlan = quantity(
+    after: Annotated[float, Field(gt=0)] | RelativeToPlan = quantity(
         RelativeToPlan(relative_to_plan=1.0), "s", "seconds since the round began, or {relative_to_plan: factor}"
     )
 

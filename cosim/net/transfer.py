@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 CHUNK_ELEMENTS = 8_192
 """Slots x devices whose gains are evaluated together."""
 CHUNK_SLOTS = (8, 256)
-"""Least and greatest number of slots in a chunk."""
+"""Least and greatest number of slots whose gains are evaluated together."""
+FORECAST_SLOTS = 24
+"""Slots of a forecast: with many devices the senders change every few slots, and the rest would be thrown away."""
 STALLED_SLOTS = 1_000_000
 """A transfer that has lasted for this many slots is an error, not a result."""
 
@@ -72,13 +74,13 @@ class Forecast:
     on_air_s: FloatArray
     done_s: FloatArray
 
-    @property
-    def wake_s(self) -> float:
-        """The first completion, or the end of the chunk."""
-        return min(float(np.min(self.done_s)), float(self.edges_s[-1]))
+    def completions(self) -> list[tuple[float, int]]:
+        """(moment, row) of those who complete within the chunk, in time order."""
+        order = np.argsort(self.done_s, kind="stable")[: int(np.isfinite(self.done_s).sum())]
+        return list(zip(self.done_s[order].tolist(), self.rows[order].tolist(), strict=True))
 
-    def settle(self, transfers: Transfers, now_s: float) -> tuple[Transfers, IntArray]:
-        """The transfers at ``now_s`` (within the chunk), and the rows that completed by then, in row order."""
+    def settle(self, transfers: Transfers, now_s: float) -> Transfers:
+        """The transfers at ``now_s``, within the chunk."""
         completed = self.done_s <= now_s
         sent, on_air = self._at(np.where(completed, self.done_s, now_s))
         backlog, airtime = transfers.backlog_bits.copy(), transfers.airtime_s.copy()
@@ -87,7 +89,7 @@ class Forecast:
         rows = self.rows[completed]
         sending, done = transfers.sending.copy(), transfers.done.copy()
         sending[rows], done[rows] = False, True
-        return replace(transfers, backlog_bits=backlog, airtime_s=airtime, sending=sending, done=done), rows
+        return replace(transfers, backlog_bits=backlog, airtime_s=airtime, sending=sending, done=done)
 
     def _at(self, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bits sent and time on the air by one moment per sender (m,)."""
@@ -113,7 +115,7 @@ class Medium:
         self._window: tuple[int, IntArray, FloatArray] = (0, np.zeros(0, np.int64), np.zeros((0, 0)))
 
     def forecast(self, transfers: Transfers, now_s: float) -> Forecast:
-        """What those sending will have sent, from ``now_s`` to the end of the current window of slots."""
+        """What those sending will have sent, from ``now_s`` over some slots."""
         slot_s = self.uplink.slot_s
         first = int(now_s / slot_s)
         first += (first + 1) * slot_s <= now_s  # the quotient may fall just short of a slot's edge
@@ -125,7 +127,14 @@ class Medium:
         edges[0] = now_s
         length = np.maximum(np.diff(edges), 0.0)[:, None]
         sent = _cumulative(rate * length)
-        return Forecast(edges, rows, rate, sent, _cumulative((rate > 0) * length), _completion(edges, rate, sent, transfers.backlog_bits[rows]))
+        return Forecast(
+            edges,
+            rows,
+            rate,
+            sent,
+            _cumulative(np.where(rate > 0, length, 0.0)),
+            _completion(edges, rate, sent, transfers.backlog_bits[rows]),
+        )
 
     def finish(self, transfers: Transfers, start_s: float) -> FloatArray:
         """Completion times (n,) of transfers that all begin at ``start_s`` and that nothing can disturb."""
@@ -135,7 +144,7 @@ class Medium:
             self.refuse_stall(transfers, start_s, now_s)
             forecast = self.forecast(transfers, now_s)
             now_s = float(forecast.edges_s[-1])
-            transfers, _ = forecast.settle(transfers, now_s)
+            transfers = forecast.settle(transfers, now_s)
             completion[forecast.rows] = forecast.done_s
         return completion
 
@@ -159,12 +168,12 @@ class Medium:
         if not current or not start <= first < start + len(gains) or (position[rows] < 0).any():
             columns = np.flatnonzero(~transfers.done)
             count = int(np.clip(CHUNK_ELEMENTS // max(1, len(columns)), *CHUNK_SLOTS))
-            times = np.arange(first, first + count) * self.uplink.slot_s
+            times = np.arange(first, first + count, dtype=np.float64) * self.uplink.slot_s
             gains = self._channel.gain(times, transfers.device_ids[columns])
             start, self._ids, self._window = first, transfers.device_ids, (first, columns, gains)
             position[columns] = np.arange(len(columns))
-        slots = np.arange(first, start + len(gains))
-        return slots, gains[first - start :, position[rows]]
+        slots = np.arange(first, min(first + FORECAST_SLOTS, start + len(gains)))
+        return slots, gains[slots[0] - start : slots[-1] + 1 - start, position[rows]]
 
 
 def _completion(edges: FloatArray, rate: FloatArray, sent: FloatArray, backlog: FloatArray) -> FloatArray:
@@ -186,4 +195,3 @@ def _with(flags: BoolArray, row: int, *, value: bool) -> BoolArray:
     changed = flags.copy()
     changed[row] = value
     return changed
-

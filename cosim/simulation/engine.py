@@ -21,7 +21,9 @@ from cosim.simulation.uplink_process import UplinkProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from cosim.interfaces import IntArray
+    from numpy.typing import ArrayLike
+
+    from cosim.interfaces import FloatArray, IntArray
     from cosim.simulation.parts import Parts
     from cosim.trace.writer import TraceWriter
 
@@ -105,7 +107,7 @@ class Simulation:
             self._env.process(self._departure(record, row))
         return record
 
-    def _downloads(self, ids: IntArray, now_s: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
         """When each device has collected the broadcast model: nothing can disturb that."""
         parts = self._parts
         band = np.full(len(ids), parts.downlink.bandwidth_hz)
@@ -134,8 +136,9 @@ class Simulation:
         """Stop who is not there yet, aggregate, evaluate, write the rows."""
         parts = self._parts
         self._uplink.settle(record.end_s)
-        assert self._uplink.transfers is not None
-        record.airtime_s = self._uplink.transfers.airtime_s
+        uploads = self._uplink.transfers
+        assert uploads is not None
+        record.airtime_s, record.sent_bits = uploads.airtime_s, record.submodels.payload_bits - uploads.backlog_bits
         for row in np.flatnonzero(~record.arrived & ~record.gone).tolist():  # each is a SimPy process of its own
             record.stop_s[row] = record.end_s
             self._processes[row].interrupt("round is over")
@@ -149,7 +152,7 @@ class Simulation:
         with self._timed("trace"):
             devices = device_rows(parts, record, update, evaluation)
             self._trace.append("devices", devices)
-            self._trace.append("rounds", round_row(parts, record, update, evaluation, devices))
+            self._trace.append("rounds", round_row(record, update, evaluation, devices))
             if parts.radio_interval_s is not None:
                 self._trace.append("radio", radio_rows(parts, record))
             self._trace.flush()
@@ -232,7 +235,13 @@ class Simulation:
     def _log(self, kind: str, time_s: float, device: int = -1, detail: str = "") -> None:
         """A row of the optional events table; device -1: the server's."""
         if self._parts.record_events:
-            row = {"t_s": [time_s], "kind": [kind], "round": [self.state.round], "device": [device], "detail": [detail]}
+            row: dict[str, ArrayLike] = {
+                "t_s": [time_s],
+                "kind": [kind],
+                "round": [self.state.round],
+                "device": [device],
+                "detail": [detail],
+            }
             self._trace.append("events", row)
 
     @contextmanager

@@ -57,7 +57,7 @@ class Parts:
 
     @property
     def uplink_snr_per_gain_hz(self) -> float:
-        """p / (N0 F Gamma) of the uplink [Hz]: SNR in 1 Hz per unit of power gain."""
+        """SNR in 1 Hz per unit of power gain: p / (N0 F Gamma) [Hz]."""
         noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + self.site.noise_figure_db)
         return float(dbm_to_w(self.devices.transmit_power_dbm) / noise_w_hz / self.uplink.gap)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cosim.alloc.problem import check_allocation, unpruned_latency
+from cosim.alloc.problem import check_allocation, subset, unpruned_latency
 from cosim.interfaces import AllocationProblem
 from cosim.rate import Shannon
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A round as planned. ``online``, ``gain`` (devices,) over all devices; ``problem`` and ``allocation`` over the
-    devices that are online and that the selection rule took."""
+    """A round as planned.
+
+    ``online``, ``gain`` (devices,): of all devices; ``problem``, ``allocation``: of the devices that are online and
+    that the selection rule took.
+    """
 
     online: BoolArray
     gain: FloatArray
@@ -46,7 +49,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
     gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
     problem = _problem(parts, round_index, np.flatnonzero(online), gain)
     chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
-    problem = _subset(problem, chosen)
+    problem = subset(problem, chosen)
     problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
     allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", round_index))
     check_allocation(problem, allocation)
@@ -76,11 +79,6 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
         latency_threshold_s=1.0,
         rate=parts.uplink.planning_rate(rate),
     )
-
-
-def _subset(problem: AllocationProblem, chosen: BoolArray) -> AllocationProblem:
-    per_device = ("device_ids", "weight", "fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits", "snr_hz", "prune_max")
-    return replace(problem, **{name: getattr(problem, name)[chosen] for name in per_device})
 
 
 def _threshold_s(threshold: Threshold, problem: AllocationProblem) -> float:

@@ -54,6 +54,7 @@ class Round:
     arrived: BoolArray = field(init=False)
     gone: BoolArray = field(init=False)
     airtime_s: FloatArray = field(init=False)
+    sent_bits: FloatArray = field(init=False)
     last_event_s: float = field(init=False)
     end_s: float = np.nan
 
@@ -64,5 +65,5 @@ class Round:
             setattr(self, name, np.full(m, np.nan))
         self.stop_s = np.full(m, np.inf)
         self.arrived, self.gone = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
-        self.airtime_s = np.zeros(m)
+        self.airtime_s, self.sent_bits = np.zeros(m), np.zeros(m)
         self.last_event_s = self.start_s

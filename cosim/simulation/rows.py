@@ -10,7 +10,9 @@ from cosim.net.energy import compute_energy_j, transmit_energy_j
 from cosim.units import dbm_to_w, to_db
 
 if TYPE_CHECKING:
-    from cosim.interfaces import Evaluation, FloatArray, Update
+    from numpy.typing import NDArray
+
+    from cosim.interfaces import Evaluation, FloatArray, IntArray, Update
     from cosim.simulation.parts import Parts
     from cosim.simulation.records import Round
 
@@ -24,12 +26,12 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
     selected = np.zeros(n, np.bool_)
     selected[ids] = True
 
-    def spread(values: FloatArray) -> FloatArray:
+    def spread(values: FloatArray, where: IntArray = ids) -> FloatArray:
         out = np.full(n, np.nan)
-        out[ids] = values
+        out[where] = values
         return out
 
-    plan = record.plan
+    plan, problem = record.plan, record.plan.problem
     chosen = plan.allocation.selected
     return {
         "round": np.full(n, record.index),
@@ -48,6 +50,12 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "bandwidth_hz": spread(plan.allocation.bandwidth_hz[chosen]),
         "payload_bits": spread(record.submodels.payload_bits),
         "t_planned_s": spread(plan.allocation.latency_s[chosen]),
+        "weight": spread(problem.weight, problem.device_ids),
+        "snr_planned_hz": spread(problem.snr_hz, problem.device_ids),
+        "fixed_time_s": spread(problem.fixed_time_s, problem.device_ids),
+        "prunable_time_s": spread(problem.prunable_time_s, problem.device_ids),
+        "fixed_bits": spread(problem.fixed_bits, problem.device_ids),
+        "prunable_bits": spread(problem.prunable_bits, problem.device_ids),
         "straggler_factor": spread(record.straggler_factor),
         "kept_flops": spread(record.submodels.flops),
         **{name: spread(values) for name, values in _times(record).items()},
@@ -58,7 +66,7 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
     }
 
 
-def _statuses(parts: Parts, record: Round, update: Update) -> np.ndarray[tuple[int], np.dtype[np.str_]]:
+def _statuses(parts: Parts, record: Round, update: Update) -> NDArray[np.str_]:
     status = np.full(parts.devices.count, "skipped", dtype="<U10")
     status[record.plan.problem.device_ids] = "infeasible"
     status[~record.plan.online] = "offline"
@@ -99,11 +107,10 @@ def _energies(parts: Parts, record: Round) -> dict[str, FloatArray]:
     return {"energy_compute_j": compute_j * np.clip(progress, 0.0, 1.0), "energy_transmit_j": transmit_j}
 
 
-def round_row(parts: Parts, record: Round, update: Update, evaluation: Evaluation, devices: Columns) -> Columns:
+def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Columns) -> Columns:
     """The row of a round."""
     plan, arrived = record.plan, devices["status"] == "arrived"
     selected = len(record.device_ids)
-    sent = devices["payload_bits"][np.isin(devices["status"], ("arrived", "rejected"))]
     accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
     row = {
         "round": record.index,
@@ -120,7 +127,7 @@ def round_row(parts: Parts, record: Round, update: Update, evaluation: Evaluatio
         "objective": plan.allocation.objective,
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
-        "uplink_bits": float(sent.sum()),
+        "uplink_bits": float(record.sent_bits.sum()),
         "energy_j": float(np.nansum(devices["energy_compute_j"]) + np.nansum(devices["energy_transmit_j"])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
         "accuracy_mean": _mean(accuracy),
@@ -143,7 +150,7 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
     interval_s = parts.radio_interval_s
     assert interval_s is not None
     first, last = int(np.ceil(record.start_s / interval_s)), int(np.ceil(record.end_s / interval_s))
-    times = np.arange(first, last) * interval_s
+    times = np.arange(first, last, dtype=np.float64) * interval_s
     motion = parts.world.motion(times, parts.device_ids)
     gain = parts.world.gain(times, parts.device_ids)
     bandwidth = _bandwidth_on_air(parts, record, times)

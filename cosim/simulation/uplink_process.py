@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class UplinkProcess:
         self._env, self._medium, self._completed = env, medium, completed
         self._changed = env.event()
         self._forecast: Forecast | None = None
+        self._completions: deque[tuple[float, int]] = deque()
         self._begin_s = self._clock_s = 0.0
         self.transfers: Transfers | None = None
         env.process(self._run())
@@ -45,13 +47,17 @@ class UplinkProcess:
 
     def settle(self, now_s: float) -> None:
         """Bring the record to ``now_s``."""
-        forecast, self._forecast = self._forecast, None
         self._clock_s = max(self._clock_s, now_s)
-        if forecast is None or self.transfers is None:
+        if self._forecast is None or self.transfers is None:
             return
-        self.transfers, rows = forecast.settle(self.transfers, self._clock_s)
-        ends_s = forecast.done_s[forecast.done_s <= self._clock_s]
-        for row, end_s in zip(rows.tolist(), ends_s.tolist(), strict=True):  # one SimPy event each
+        self.transfers = self._forecast.settle(self.transfers, self._clock_s)
+        self._forecast = None
+        self._announce(self._clock_s)
+
+    def _announce(self, now_s: float) -> None:
+        """Tell of completions up to ``now_s``. Shares are reserved, so they change nobody else's rate."""
+        while self._completions and self._completions[0][0] <= now_s:
+            end_s, row = self._completions.popleft()
             self._completed(row, end_s)
 
     def _wake(self) -> None:
@@ -62,13 +68,19 @@ class UplinkProcess:
         while True:
             if self._changed.triggered:
                 self._changed = self._env.event()
-            if self.transfers is None or not self.transfers.sending.any():
-                yield self._changed
-                continue
-            if self._forecast is None:
+            if self._forecast is None and self.transfers is not None and self.transfers.sending.any():
                 self._medium.refuse_stall(self.transfers, self._begin_s, self._clock_s)
                 self._forecast = self._medium.forecast(self.transfers, self._clock_s)
-            wake_s = self._forecast.wake_s
+                self._completions = deque(self._forecast.completions())
+            if self._forecast is None:
+                yield self._changed
+                continue
+            forecast, end_s = self._forecast, float(self._forecast.edges_s[-1])
+            wake_s = self._completions[0][0] if self._completions else end_s
             yield self._env.timeout(max(0.0, wake_s - self._env.now)) | self._changed
-            if not self._changed.triggered:
-                self.settle(wake_s)
+            if self._changed.triggered or self._forecast is not forecast:
+                continue
+            if wake_s < end_s:
+                self._announce(wake_s)
+            else:
+                self.settle(end_s)
