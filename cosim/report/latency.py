@@ -1,0 +1,179 @@
+"""Figures of time: how long rounds and devices took, against the plan, and where the time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from cosim.report.learning import TIME_TITLE
+from cosim.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SCALE, SKY, Panel, colour_bar, figure, numbers, some_rounds
+from cosim.trace.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PHASES = {
+    "t_download_s": ("download", SKY),
+    "t_compute_s": ("compute", GREEN),
+    "t_wait_s": ("waiting", GREY),
+    "t_upload_s": ("upload", BLUE),
+    "t_idle_s": ("idle", PALE),
+}
+MOST_STEPS = 500
+
+
+def panels(run: Run) -> list[Panel]:
+    """Latency over time and its distributions."""
+    made = (latency_over_time(run), latency_of_rounds(run), latency_of_devices(run), planned_against_realised(run))
+    return [panel for panel in made if panel is not None]
+
+
+def latency_over_time(run: Run) -> Panel | None:
+    """Latency of each round: realised, planned, and the threshold that the allocation had to meet."""
+    rounds = run.rounds
+    if rounds.empty:
+        return None
+    kinds = {
+        "latency_threshold_s": ("threshold", BLACK, "dot", "lines"),
+        "planned_latency_s": ("planned", ORANGE, "dash", "lines+markers"),
+        "latency_s": ("realised", BLUE, "solid", "lines+markers"),
+    }
+    lines = [
+        go.Scatter(
+            x=numbers(rounds["t_end_s"]),
+            y=numbers(rounds[name]),
+            name=label,
+            mode=mode if len(rounds) > 1 else "markers",
+            line={"color": colour, "dash": dash},
+            marker={"size": 5},
+            customdata=rounds["round"].tolist(),
+            hovertemplate="round %{customdata}, %{x} s: %{y:.4g} s",
+        )
+        for name, (label, colour, dash, mode) in kinds.items()
+        if rounds[name].notna().any()
+    ]
+    caption = (
+        "How long each round took. Realised above planned: fading, stragglers or whole resource blocks made it longer than the plan, "
+        "which knows only averages, foresaw."
+    )
+    return Panel("Latency of the rounds", caption, figure(lines, x=TIME_TITLE, y="latency [s]", yaxis_rangemode="tozero"))
+
+
+def latency_of_rounds(run: Run) -> Panel | None:
+    """Distribution of the rounds' latency, planned and realised."""
+    curves = [_ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash"), _ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
+    caption = "The share of rounds that were over within a given time. The further left a curve lies, the faster the rounds."
+    return _distribution("Distribution over rounds", caption, curves, "latency of a round [s]", "share of rounds")
+
+
+def latency_of_devices(run: Run) -> Panel | None:
+    """Distribution of the time that devices needed, planned and realised, over those that arrived."""
+    arrived = run.devices[run.devices["status"] == "arrived"]
+    curves = [_ecdf(arrived["t_planned_s"], "planned", ORANGE, "dash"), _ecdf(arrived["t_total_s"], "realised", BLUE, "solid")]
+    caption = (
+        "The share of devices that were done within a given time, over all rounds in which their update arrived. A plan that uses the "
+        "threshold in full is a step; the slope of the realised curve is what fading and stragglers made of it."
+    )
+    return _distribution("Distribution over devices", caption, curves, "time of a device [s]", "share of devices")
+
+
+def _distribution(title: str, caption: str, curves: list[go.Scatter | None], x: str, y: str) -> Panel | None:
+    known = [curve for curve in curves if curve is not None]
+    if not known:
+        return None
+    longest = max(max(curve.x) for curve in known)
+    return Panel(title, caption, figure(known, x=x, y=y, xaxis_range=[0, 1.06 * longest], yaxis_range=[0, 1.02]))
+
+
+def _ecdf(values: ArrayLike, name: str, colour: str, dash: str) -> go.Scatter | None:
+    """Empirical distribution function: a step of 1/n at each value; beyond ``MOST_STEPS`` values their quantiles."""
+    known = np.sort(np.asarray(values, np.float64))
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return None
+    share = np.arange(1, known.size + 1) / known.size
+    if known.size > MOST_STEPS:
+        share = np.linspace(1 / MOST_STEPS, 1, MOST_STEPS)
+        known = np.quantile(known, share, method="inverted_cdf")
+    return go.Scatter(
+        x=numbers(np.concatenate([known[:1], known])),
+        y=numbers(np.concatenate([[0.0], share])),
+        name=name,
+        mode="lines",
+        line={"color": colour, "dash": dash, "shape": "hv"},
+        hovertemplate="%{y:.0%} within %{x} s",
+    )
+
+
+def planned_against_realised(run: Run) -> Panel | None:
+    """Each device in each round: planned against realised time, coloured by its straggler factor."""
+    arrived = run.devices[(run.devices["status"] == "arrived") & run.devices["t_total_s"].notna() & run.devices["t_planned_s"].notna()]
+    if arrived.empty:
+        return None
+    shown = arrived[arrived["round"].isin(some_rounds(arrived["round"], 8 * arrived["device"].nunique()))]
+    most = float(max(shown["t_planned_s"].max(), shown["t_total_s"].max()))
+    least = float(min(shown["t_planned_s"].min(), shown["t_total_s"].min()))
+    line = go.Scatter(x=[least, most], y=[least, most], mode="lines", name="as planned", line={"color": BLACK, "dash": "dot", "width": 1})
+    look = {"color": numbers(shown["straggler_factor"], 3), "colorscale": SCALE, "colorbar": colour_bar("compute<br>factor")}
+    dots = go.Scatter(
+        x=numbers(shown["t_planned_s"], 4),
+        y=numbers(shown["t_total_s"], 4),
+        mode="markers",
+        name="a device in a round",
+        marker={"size": 6, "opacity": 0.75, **look},
+        customdata=shown[["round", "device"]].to_numpy().tolist(),
+        hovertemplate="device %{customdata[1]}, round %{customdata[0]}: planned %{x} s, took %{y} s, factor %{marker.color}<extra></extra>",
+    )
+    caption = (
+        "Each dot is a device in a round. Above the dotted line it took longer than planned. The colour is its compute time over the "
+        "nominal one: bright dots high up are stragglers, dark dots high up had a slow radio."
+    )
+    return Panel("Planned against realised", caption, figure([dots, line], x="planned [s]", y="realised [s]"))
+
+
+def time_panels(run: Run) -> list[Panel]:
+    """Where the rounds' time went: over rounds, and per device."""
+    arrived = _phases(run)
+    if arrived.empty:
+        return []
+    return [time_per_round(arrived), time_per_device(arrived)]
+
+
+def _phases(run: Run) -> pd.DataFrame:
+    """Rows of devices that arrived, with the time from their own end to the round's."""
+    arrived = run.devices[run.devices["status"] == "arrived"].merge(run.rounds[["round", "latency_s"]], on="round")
+    idle = (arrived["latency_s"] - arrived["t_total_s"]).clip(lower=0)
+    return arrived.assign(t_idle_s=idle)
+
+
+def time_per_round(arrived: pd.DataFrame) -> Panel:
+    """Mean over the devices that arrived, stacked to the round's latency."""
+    mean = arrived.groupby("round")[list(PHASES)].mean()
+    bars = _stack(mean.index.tolist(), mean, "round %{x}: %{y:.3g} s")
+    caption = (
+        "What the average device did in each round; the height is the round's latency. Waiting: its own earlier work was not done yet. "
+        "Idle: it had finished and the round had not; the smaller that part, the better the allocation evens the devices out."
+    )
+    return Panel("Per round", caption, figure(bars, x="round", y="mean time of a device [s]", barmode="stack", bargap=0.15))
+
+
+def time_per_device(arrived: pd.DataFrame) -> Panel:
+    """Mean over rounds, devices sorted by their own time."""
+    mean = arrived.groupby("device")[list(PHASES)].mean()
+    order = mean.drop(columns="t_idle_s").sum(axis=1).sort_values(ascending=False).index
+    mean = mean.loc[order]
+    bars = _stack([str(device) for device in mean.index], mean, "device %{x}: %{y:.3g} s")
+    caption = "The same per device, averaged over the rounds in which its update arrived; the devices that need most time come first."
+    made = figure(bars, x="device", y="mean time in a round [s]", barmode="stack", bargap=0.15, xaxis_type="category")
+    return Panel("Per device", caption, made)
+
+
+def _stack(x: list[int] | list[str], mean: pd.DataFrame, hover: str) -> list[go.Bar]:
+    return [
+        go.Bar(x=x, y=numbers(mean[name], 4), name=label, marker={"color": colour}, hovertemplate=hover)
+        for name, (label, colour) in PHASES.items()
+        if mean[name].max() > 0
+    ]

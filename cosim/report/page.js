@@ -1,0 +1,13 @@
+"use strict";
+const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]] };
+const narrow = window.matchMedia("(max-width: 600px)").matches;
+for (const place of document.querySelectorAll("[data-figure]")) {
+  const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
+  if (narrow) {
+    figure.layout.font.size = 11;
+    figure.layout.margin = { l: 44, r: 6, t: 8, b: 40 };
+  }
+  Plotly.newPlot(place, figure.data, figure.layout, config).then(() => {
+    if (figure.frames && figure.frames.length) Plotly.addFrames(place, figure.frames);
+  });
+}

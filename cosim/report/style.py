@@ -1,0 +1,89 @@
+"""How figures look: colours that colour-blind readers can tell apart, and one layout for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from cosim.trace.schema import Status
+
+# Okabe and Ito, "Color universal design" (2008): distinct in all common forms of colour blindness.
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#9AA0A6", "#202124"
+PALE: Final = "#E3E6EA"
+SCALE: Final = "Cividis"
+
+STATUS_COLOURS: Final[Mapping[Status, str]] = MappingProxyType(
+    {
+        "arrived": BLUE,
+        "late": ORANGE,
+        "dropped": RED,
+        "rejected": PURPLE,
+        "offline": GREY,
+        "infeasible": BLACK,
+        "skipped": PALE,
+    }
+)
+MOST_POINTS: Final = 25_000
+"""More points than this per figure would make the page heavy; figures then show evenly spaced rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One figure of the page: ``caption`` is a plain sentence that says how to read it."""
+
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+def numbers(values: ArrayLike, digits: int = 5) -> list[float | None]:
+    """Values for a figure: rounded to significant digits, None where not finite."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in np.asarray(values, np.float64).ravel().tolist()]
+
+
+def figure(traces: list[Any], *, x: str, y: str, height: int = 380, **layout: Any) -> go.Figure:
+    """A figure in the style of the page, axes titled ``x`` and ``y``."""
+    base: dict[str, Any] = {
+        "template": "none",
+        "height": height,
+        "autosize": True,
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "#3c4043"},
+        "margin": {"l": 56, "r": 16, "t": 32, "b": 48},
+        "xaxis": _axis(x),
+        "yaxis": _axis(y),
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": "#bdc1c6", "activecolor": BLACK},
+        "hoverlabel": {"bgcolor": "white", "font": {"color": BLACK}},
+        "hovermode": "closest",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+    }
+    made = go.Figure(traces, base)
+    made.update_layout(layout)
+    return made
+
+
+def colour_bar(title: str) -> dict[str, Any]:
+    """A slim colour bar under ``title``."""
+    return {"title": {"text": title, "font": {"size": 12}}, "thickness": 12, "outlinewidth": 0}
+
+
+def _axis(title: str) -> dict[str, Any]:
+    line = {"showline": True, "linecolor": "#bdc1c6", "ticks": "outside", "tickcolor": "#bdc1c6", "zeroline": False}
+    return {"title": {"text": title, "standoff": 8, "font": {"size": 13}}, "automargin": True, "gridcolor": "#eceff1", **line}
+
+
+def some_rounds(rounds: ArrayLike, points_per_round: int) -> list[int]:
+    """Evenly spaced rounds, first and last among them, so that a figure stays within ``MOST_POINTS``."""
+    every = np.unique(np.asarray(rounds, np.int64))
+    most = max(2, MOST_POINTS // max(points_per_round, 1))
+    if len(every) <= most:
+        return [int(index) for index in every]
+    return [int(index) for index in every[np.linspace(0, len(every) - 1, most).round().astype(int)]]
