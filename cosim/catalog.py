@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Final, get_args
@@ -109,17 +110,26 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
 
 def kinds(role: str) -> dict[str, str]:
     """All kinds of a role, plugins' entry points included: kind -> "module:Class". A plugin cannot replace a built-in kind."""
-    found = {point.name: point.value for point in entry_points(group=f"cosim.{role}")}
-    return {**found, **KINDS[role]}
+    return {**_plugins(role), **KINDS[role]}
+
+
+@cache
+def _plugins(role: str) -> Mapping[str, str]:
+    """Kinds declared by installed packages; looking through them takes long, and they stay the same."""
+    return MappingProxyType({point.name: point.value for point in entry_points(group=f"cosim.{role}")})
+
+
+def target(role: str, kind: str) -> str | None:
+    """The "module:Class" behind a kind; None if there is no such kind."""
+    return KINDS[role].get(kind) or (kind if ":" in kind else _plugins(role).get(kind))
 
 
 def resolve(role: str, kind: str) -> type[Component]:
     """The class behind a kind. Raises UnknownKindError with the nearest right name."""
-    known = kinds(role)
-    target = known.get(kind, kind if ":" in kind else None)
-    if target is None:
-        raise UnknownKindError(f"unknown {role} kind {kind!r}; allowed: {_allowed(role)}{did_you_mean(kind, known)}")
-    return _load(role, target)
+    found = target(role, kind)
+    if found is None:
+        raise UnknownKindError(f"unknown {role} kind {kind!r}; allowed: {_allowed(role)}{did_you_mean(kind, kinds(role))}")
+    return _load(role, found)
 
 
 def make(role: str, kind: str, **fields: Any) -> Any:
@@ -129,20 +139,20 @@ def make(role: str, kind: str, **fields: Any) -> Any:
 
 def kind_of(role: str, component: Component) -> str:
     """The name that a scenario would use for this component's class."""
-    target = f"{type(component).__module__}:{type(component).__qualname__}"
-    return next((kind for kind, value in KINDS[role].items() if value == target), target)
+    found = f"{type(component).__module__}:{type(component).__qualname__}"
+    return next((kind for kind, value in KINDS[role].items() if value == found), found)
 
 
-def _load(role: str, target: str) -> type[Component]:
-    module_name, _, class_name = target.partition(":")
+def _load(role: str, name: str) -> type[Component]:
+    module_name, _, class_name = name.partition(":")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (Exception, SystemExit) as error:  # a plugin's module may fail in any way at all
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         hint = "; install it, or put its folder on PYTHONPATH" if isinstance(error, ModuleNotFoundError) else ""
-        raise UnknownKindError(f"{role} kind {target!r} cannot be imported: {reason}{hint}") from error
+        raise UnknownKindError(f"{role} kind {name!r} cannot be imported: {reason}{hint}") from error
     if not (isinstance(found, type) and issubclass(found, Component)):
-        raise UnknownKindError(f"{role} kind {target!r} is not a class derived from cosim.component.Component")
+        raise UnknownKindError(f"{role} kind {name!r} is not a class derived from cosim.component.Component")
     return found
 
 

@@ -95,6 +95,21 @@ def check(
         typer.echo(f"{run_directory or scenario}: good")
 
 
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page.  [default: DIR/report.html]")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write one self-contained HTML page with all results of a run."""
+    with console.reporting(debug=debug):
+        from cosim.report.page import write_report
+        from cosim.trace.run import Run
+
+        typer.echo(f"page: {write_report(Run.open(directory), out)}")
+
+
 @app.command(name="list")
 def list_(
     role: Annotated[str | None, typer.Argument(help="One role or section.  [default: all]")] = None,

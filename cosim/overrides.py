@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from cosim.catalog import did_you_mean, kinds, resolve, role_of
+from cosim.catalog import did_you_mean, resolve, role_of, target
 from cosim.component import Component
 from cosim.document import Place, dotted, shown
 from cosim.errors import ScenarioError, UnknownKindError
@@ -66,9 +66,7 @@ def _role(data: Any, place: Place, root: type[Component]) -> str | None:
 
 
 def _change_kind(node: dict[str, Any], role: str, kind: str) -> None:
-    known = kinds(role)
-    before = node.get("kind")
-    if known.get(kind, kind) == known.get(str(before), before):
+    if target(role, kind) == target(role, str(node.get("kind"))):
         return
     try:
         defaults = resolve(role, kind).model_construct().model_dump(mode="json", warnings=False)
