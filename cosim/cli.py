@@ -50,7 +50,7 @@ def _cosim(
 def run(
     scenario: Annotated[str, typer.Argument(help="Scenario file (YAML).")],
     *,
-    out: Annotated[Path | None, typer.Option(help="Run directory: absent or empty.  [default: runs/NAME-SEED]")] = None,
+    out: Annotated[Path | None, typer.Option(readable=False, help="Run directory: absent or empty.  [default: runs/NAME-SEED]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Number of rounds, instead of the scenario's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
@@ -67,7 +67,7 @@ def run(
             if not quiet:
                 console.say(f"simulating {chosen.rounds} rounds with {chosen.devices.count} devices into {directory}")
             try:
-                with console.progress(quiet=quiet) as progress:
+                with console.progress(chosen.rounds, quiet=quiet) as progress:
                     result = simulate(chosen, out=directory, workers=workers, progress=progress)
             except RunError as error:  # a full disk and its like
                 raise SimulationError(str(error)) from error

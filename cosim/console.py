@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO, TypeAlias
 
 import typer
 
@@ -62,7 +62,10 @@ def _leave(message: str, code: int, *, debug: bool) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _show_warning(  # noqa: PLR0917 - the standard library calls it so
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    del filename, lineno, file, line  # a warning of cosim says what it is about
     say(f"cosim: warning: {message}" if issubclass(category, CosimWarning) else f"cosim: {category.__name__}: {message}")
 
 
@@ -93,27 +96,27 @@ def say(message: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(*, quiet: bool) -> Iterator[Progress | None]:
+def progress(rounds: int, *, quiet: bool) -> Iterator[Progress | None]:
     """A bar with simulated and wall time on a terminal, plain lines elsewhere, nothing (None) if quiet."""
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with _bar() as show:
+        with _bar(rounds) as show:
             yield show
     else:
         yield _lines()
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(rounds: int) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("round"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[simulated]}  wall"), TimeElapsedColumn())
     with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("rounds", total=None, simulated="")
-        yield lambda done, rounds, now_s, _: bar.update(task, completed=done, total=rounds, simulated=f"simulated {now_s:.1f} s")
+        task = bar.add_task("rounds", total=rounds, simulated="")
+        yield lambda done, _rounds, now_s, _wall_s: bar.update(task, completed=done, simulated=f"simulated {now_s:.1f} s")
 
 
 def _lines() -> Progress:
@@ -136,7 +139,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        drawn = Table(*header)
+        drawn = Table(*header, show_header=any(header))
         for row in rows:
             drawn.add_row(*(Text(cell) for cell in row))
         Console().print(drawn)

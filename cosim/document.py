@@ -149,7 +149,7 @@ class _Reader:
     def _scalar(self, node: ScalarNode, place: Place) -> Any:
         if node.tag in _TEXT:
             return node.value
-        if node.tag.endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
+        if str(node.tag).endswith((":int", ":float")) and len(node.value) > LONGEST_NUMBER:
             raise self._refusal(place, f"a number of more than {LONGEST_NUMBER} characters")
         try:
             return self.yaml.constructor.construct_object(node)
