@@ -375,6 +375,7 @@ def _inverse(profile: Profile, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatA
 def _load(r: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Load a = r ln2 / s and 1 - a, the latter to relative accuracy: r and ln 2 are split into parts whose products are exact."""
     safe = np.where(s > 0, s, 1.0)
+    r = np.minimum(r, 1e300)  # an infinite rate is out of reach, and must not become NaN
     head = r * 134217729.0  # 2^27 + 1: Veltkamp's splitting
     head = head - (head - r)
     tail = r - head
