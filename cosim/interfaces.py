@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cosim.errors import AllocationError
 from cosim.rate import Rate, Shannon
 
 if TYPE_CHECKING:
@@ -231,6 +232,32 @@ class Availability(Protocol):
 # --- allocation -------------------------------------------------------------------------------------
 
 
+# upper bound of each per-device field; a device that cannot be reached may have an infinite fixed time
+_PROBLEM_ARRAYS = {
+    "weight": 1e100,
+    "fixed_time_s": np.inf,
+    "prunable_time_s": 1e100,
+    "fixed_bits": 1e100,
+    "prunable_bits": 1e100,
+    "snr_hz": 1e100,
+    "prune_max": 1.0,
+}
+
+
+def _per_device(name: str, value: ArrayLike, ids: IntArray, upper: float) -> FloatArray:
+    """A field as a float64 array (n,) with 0 <= value <= upper, or AllocationError."""
+    array = np.asarray(value, np.float64)
+    if array.ndim == 0 and name in {"weight", "prune_max"}:
+        array = np.full(ids.shape, float(array))
+    if array.shape != ids.shape or ids.ndim != 1:
+        raise AllocationError(f"{name} has shape {array.shape}, but there are {ids.size} device_ids: it must be {(ids.size,)}")
+    wrong = ~((array >= 0) & (array <= upper))
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise AllocationError(f"{name} of device {ids[first]} is {array[first]}, must be in [0, {upper:g}]")
+    return array
+
+
 @dataclass(frozen=True, slots=True)
 class AllocationProblem:
     """Problem (P): choose pruning ratios rho and bandwidths B of the devices of one round.
@@ -255,6 +282,17 @@ class AllocationProblem:
     bandwidth_hz: float
     latency_threshold_s: float
     rate: Rate = field(default_factory=Shannon)
+
+    def __post_init__(self) -> None:
+        """Arrays to float64 (``weight`` and ``prune_max`` may be scalars). Raises AllocationError naming field, device and value."""
+        ids = np.atleast_1d(np.asarray(self.device_ids, np.int64))
+        object.__setattr__(self, "device_ids", ids)
+        for name, upper in _PROBLEM_ARRAYS.items():
+            object.__setattr__(self, name, _per_device(name, getattr(self, name), ids, upper))
+        if not 0 < self.bandwidth_hz < np.inf:
+            raise AllocationError(f"bandwidth_hz is {self.bandwidth_hz!r} Hz, must be positive and finite")
+        if not 0 <= self.latency_threshold_s < np.inf:
+            raise AllocationError(f"latency_threshold_s is {self.latency_threshold_s!r} s, must be >= 0 and finite")
 
 
 @dataclass(frozen=True, slots=True)

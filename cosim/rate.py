@@ -365,7 +365,7 @@ def _rayleigh_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray
 def _inverse(profile: Profile, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
     """B with (s / ln 2) phi(B / s) = r."""
     r, s = _arrays(rate_bps, snr_hz)
-    load, rest = _load(r, s)
+    load, rest = _load(np.minimum(r, 2.0 * s), s)
     reached = (r > 0) & (rest > 0)
     bandwidth = np.where(r > 0, np.inf, 0.0)
     bandwidth[reached] = s[reached] * _newton(profile, load[reached], rest[reached])

@@ -1,0 +1,100 @@
+"""How far an allocation is from optimal, judged without knowing how it was found.
+
+Problem (P) without rho (closed form 1) is: maximise sum_k w_k y_k(B_k) over B_min <= B_k <= B_max with sum_k B_k <= band, a
+concave problem, so the Karush-Kuhn-Tucker conditions with one multiplier lambda are necessary and sufficient.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, planned_latency_s
+from cosim.alloc.problem import subset
+from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
+
+
+def certify(problem: AllocationProblem, allocation: Allocation, multiplier: float) -> Certificate:
+    """Relative residuals of the optimality conditions of (P) over the selected devices.
+
+    ``multiplier``: lambda [1/Hz] of the bandwidth constraint. With d-, d+ the left and right derivative of w y(B), none of
+    the residuals changes with the units of frequency, time, size or weight:
+
+    - primal: the largest violation of: sum B <= band (relative to the band), t <= T (to T), 0 <= rho <= rho_max, B >= 0;
+    - dual: 1 if lambda < 0 or not a number, otherwise 0;
+    - complementarity: the share of the band that is idle, if lambda > 0; and the share of T that is idle for a device that
+      is pruned (its own multiplier is positive);
+    - stationarity: the largest relative change of a B_k that a step towards d = lambda (B times d / lambda, at most a
+      doubling), cut to [B_min, B_max], would bring; between d- and d+ there is no step to make;
+    - gap: a bound of (optimum - objective) / sum w, from concavity: any feasible B' has
+      sum w y(B') - sum w y(B) <= sum (d - lambda)(B' - B) + lambda (band - sum B).
+    """
+    part = subset(problem, allocation.selected)
+    if part.device_ids.size == 0:
+        return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
+    ratio, share = allocation.prune_ratio[allocation.selected], allocation.bandwidth_hz[allocation.selected]
+    price = max(multiplier, 0.0)
+    state = _State(part, share, *bandwidth_range_hz(part), *_marginals(part, share), price)
+    return Certificate(
+        primal=_primal(part, ratio, share),
+        dual=0.0 if 0.0 <= multiplier < np.inf else 1.0,
+        complementarity=_complementarity(part, ratio, share, price),
+        stationarity=_stationarity(state),
+        gap=_gap(state),
+    )
+
+
+class _State(NamedTuple):
+    """Shares, their ranges [Hz] and the marginal values d-, d+ [1/Hz] at them, all (n,); the price lambda [1/Hz]."""
+
+    problem: AllocationProblem
+    share: FloatArray
+    least: FloatArray
+    most: FloatArray
+    left: FloatArray
+    right: FloatArray
+    price: float
+
+
+def _marginals(problem: AllocationProblem, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Left and right derivative a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink."""
+    left = log_marginal(problem, share * (1.0 - 1e-12), side="left")
+    right = log_marginal(problem, share * (1.0 + 1e-12), side="right")
+    return np.exp(left), np.exp(right)
+
+
+def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray) -> float:
+    band, threshold = problem.bandwidth_hz, problem.latency_threshold_s
+    late = (planned_latency_s(problem, ratio, share) - threshold) / threshold if threshold > 0 else np.ones_like(share)
+    outside = np.maximum(-ratio, ratio - problem.prune_max)
+    return float(max(0.0, share.sum() / band - 1.0, late.max(), outside.max(), -share.min() / band))
+
+
+def _complementarity(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, price: float) -> float:
+    idle_band = max(0.0, 1.0 - share.sum() / problem.bandwidth_hz) if price > 0 else 0.0
+    early = 1.0 - planned_latency_s(problem, ratio, share) / problem.latency_threshold_s
+    return float(max(idle_band, np.max(early, where=(ratio > 0) & (problem.weight > 0), initial=0.0)))
+
+
+def _stationarity(state: _State) -> float:
+    share, price = state.share, state.price
+    reference = np.maximum(share, 1e-12 * state.problem.bandwidth_hz)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rise = np.where(state.right > price, np.minimum(state.right / price, 2.0) - 1.0, 0.0)
+        fall = np.where(state.left < price, 1.0 - state.left / price, 0.0)
+    up = np.minimum(reference * rise, np.maximum(state.most - share, 0.0))
+    down = np.minimum(reference * fall, np.maximum(share - state.least, 0.0))
+    return float(np.max(np.maximum(up, down) / reference))
+
+
+def _gap(state: _State) -> float:
+    share, price, band = state.share, state.price, state.problem.bandwidth_hz
+    growing, shrinking = (state.right > price) & (state.most > share), (state.left < price) & (state.least < share)
+    gain = np.where(growing, state.right - price, 0.0)
+    with np.errstate(invalid="ignore"):
+        room = np.where(growing, np.minimum(state.most - share, band), 0.0)
+    up = min(float(gain @ room), float(gain.max()) * band)
+    down = float(np.sum(np.where(shrinking, (price - state.left) * (share - state.least), 0.0)))
+    scale = float(state.problem.weight.sum())
+    return (up + down + price * max(0.0, band - float(share.sum()))) / scale if scale > 0 else 0.0

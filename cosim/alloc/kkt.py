@@ -1,0 +1,106 @@
+"""The exact optimum of problem (P), with a certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import final
+
+import numpy as np
+
+from cosim.alloc.certificate import certify
+from cosim.alloc.closed_forms import bandwidth_range_hz, log_pull, prune_ratio
+from cosim.alloc.demand import Demand
+from cosim.alloc.problem import make_allocation, subset
+from cosim.component import Component
+from cosim.interfaces import Allocation, AllocationProblem, BoolArray, FloatArray
+
+
+@final
+class KKT(Component):
+    """Exact solution of (P) by its Karush-Kuhn-Tucker conditions, for any concave rate.
+
+    With rho eliminated by closed form 1, (P) is a concave maximisation over the bandwidths:
+
+        maximise sum_k w_k y_k(B_k)   subject to  B_min,k <= B_k <= B_max,k,  sum_k B_k <= band.
+
+    Its multiplier lambda is the price at which the devices' demands (w y'(B) = lambda, cut to the range) add up to the
+    band; demand falls in the price, so a bracketing search finds it. Where the demand jumps at that price (kinks and straight
+    pieces of the rate), each device gets the same fraction of its interval. If all can have B_max, lambda = 0.
+
+    If sum B_min exceeds the band, no answer serves everyone: a largest set of devices is served, taken in ascending order of
+    B_min (then of id), and ``feasible`` is False. The certificate is about the devices that are served.
+    Generalises Liu et al., IEEE TSP 2024 (arXiv 2309.01816), section V, who solve for rho and B in turn.
+    """
+
+    def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:  # noqa: ARG002
+        """The optimum of ``problem``; draws no random numbers. O(n) memory, O(n) time per step of the search."""
+        selected = _largest_set(problem)
+        part = subset(problem, selected)
+        share, price = _clear(part)
+        bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
+        bandwidth[selected], ratio[selected] = share, prune_ratio(part, share)
+        answer = make_allocation(problem, selected, ratio, bandwidth)
+        answer = dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()))
+        return dataclasses.replace(answer, certificate=certify(problem, answer, price))
+
+
+def _largest_set(problem: AllocationProblem) -> BoolArray:
+    """Mask (n,) of as many devices as the band can serve at their prune_max, cheapest first."""
+    least, _ = bandwidth_range_hz(problem)
+    order = np.lexsort((problem.device_ids, least))
+    fits = np.cumsum(least[order]) <= problem.bandwidth_hz
+    selected = np.zeros(least.shape, np.bool_)
+    selected[order[fits]] = True
+    return selected
+
+
+def _clear(problem: AllocationProblem) -> tuple[FloatArray, float]:
+    """Bandwidths (n,) and the price at which demand meets the band."""
+    least, most = bandwidth_range_hz(problem)
+    band = problem.bandwidth_hz
+    wants = (log_pull(problem) > -np.inf) & (most > least)
+    ceiling = np.where(wants, most, least)
+    if ceiling.sum() <= band:
+        return _fill(ceiling, np.minimum(most, np.maximum(2.0 * band, least)), band), 0.0
+    share = least.copy()
+    rest = band - least[~wants].sum()
+    demand = Demand(subset(problem, wants), least[wants], np.minimum(most[wants], 2.0 * band))
+    share[wants], price = _search_price(demand, rest)
+    return share, price
+
+
+def _fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
+    """From ``low`` towards ``high`` by the same fraction of each interval, until the sum is ``total``."""
+    room = float((high - low).sum())
+    fraction = min(1.0, max(0.0, total - float(low.sum())) / room) if room > 0 else 0.0
+    return low + fraction * (high - low)
+
+
+def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
+    """The price at which demand adds up to ``band``, and the shares there.
+
+    Secant steps of log demand against log price inside a bracket, the middle where they leave it or do not shorten it.
+    It ends when the demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
+    """
+    cheap, dear = demand.log_prices()
+    many, few = demand.most, demand.least
+    share = _fill(few, many, band)
+    log_price, slope, slow, previous = demand.log_price_near(share), -1.0, 0, (0.0, 0.0)
+    while dear - cheap > 1e-13:
+        share = demand.at(log_price, share)
+        excess = float(np.log(share.sum() / band))
+        if abs(excess) <= 1e-14:
+            return _fill(demand.least, share, band), float(np.exp(log_price))
+        width = dear - cheap
+        if excess > 0:
+            cheap, many = log_price, share
+        else:
+            dear, few = log_price, share
+        if excess != previous[1] and previous[0] != 0.0:
+            slope = (excess - previous[1]) / (log_price - previous[0])
+        previous = (log_price, excess)
+        slow = slow + 1 if dear - cheap > 0.5 * width else 0
+        log_price -= excess / slope
+        if not cheap < log_price < dear or slow >= 3:
+            log_price, slow = 0.5 * (cheap + dear), 0
+    return _fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
