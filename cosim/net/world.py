@@ -195,7 +195,7 @@ class _Grid:
         return np.asarray(low + weight * (high - low))
 
     def _values(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
-        rows = [self._rows.setdefault(int(i), np.full(self._devices, np.nan)) for i in instants]
+        rows = [self._row(int(i)) for i in instants]
         missing = [k for k, row in enumerate(rows) if np.isnan(row[device_ids]).any()]
         if missing:
             found = self._function(instants[missing] / _GRID_HZ, device_ids)
@@ -204,3 +204,9 @@ class _Grid:
         while len(self._rows) > max(2, _CACHED // self._devices):
             self._rows.popitem(last=False)
         return np.stack([row[device_ids] for row in rows])
+
+    def _row(self, instant: int) -> FloatArray:
+        """The values remembered at an instant (devices,), NaN where none is; writable."""
+        if instant not in self._rows:
+            self._rows[instant] = np.full(self._devices, np.nan)
+        return self._rows[instant]

@@ -21,8 +21,9 @@ def test_none_is_zero():
 
 def test_los_and_nlos_are_separate_fields_chosen_by_the_state():
     los = X > 500
-    mixed = field().loss_db(X, Y, los, SIGMA)
-    clear, blocked = field().loss_db(X, Y, np.ones_like(los), SIGMA), field().loss_db(X, Y, np.zeros_like(los), SIGMA)
+    same = {"correlation_m": 40.0}  # for both states, so that one field would show
+    mixed = field(**same).loss_db(X, Y, los, SIGMA)
+    clear, blocked = (field(**same).loss_db(X, Y, np.full_like(los, state), SIGMA) for state in (True, False))
     np.testing.assert_array_equal(mixed, np.where(los, clear, blocked))
     assert not np.isclose(clear, blocked).any()
 
