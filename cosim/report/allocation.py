@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import plotly.graph_objects as go
 
-from cosim.report.style import SCALE, STATUS_COLOURS, Panel, colour_bar, figure, numbers, some_rounds
+from cosim.report.style import SCALE, STATUS_COLOURS, Panel, colour_bar, figure, numbers, round_axis, some_rounds
 from cosim.trace.run import Run
 from cosim.trace.schema import STATUSES
 
@@ -63,7 +63,7 @@ def bandwidth_map(run: Run) -> Panel | None:
 
 
 def _heat_map(title: str, caption: str, cells: go.Heatmap | None) -> Panel | None:
-    return None if cells is None else Panel(title, caption, figure([cells], x="round", y="device", height=460))
+    return None if cells is None else Panel(title, caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(cells.x)))
 
 
 def _cells(run: Run, values: pd.Series[float], words: dict[str, str]) -> go.Heatmap | None:
@@ -105,7 +105,11 @@ def status_counts(run: Run) -> Panel:
     ]
     words = "; ".join(f"{status}: {meaning}" for status, meaning in STATUSES.items() if status in counts)
     caption = f"How many devices took part in each round, and what became of the others ({words})."
-    return Panel("Devices per round", caption, figure(bars, x="round", y="devices", barmode="stack", bargap=0.15))
+    return Panel(
+        "Devices per round",
+        caption,
+        figure(bars, x="round", y="devices", barmode="stack", bargap=0.15, height=460, xaxis=round_axis(counts.index)),
+    )
 
 
 def status_map(run: Run) -> Panel:
@@ -130,4 +134,4 @@ def status_map(run: Run) -> Panel:
         ygap=1,
     )
     caption = "The same device by device: a coloured row is a device that is often missing, a coloured column a round that went badly."
-    return Panel("Device by device", caption, figure([cells], x="round", y="device", height=460))
+    return Panel("Device by device", caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(cells.x)))

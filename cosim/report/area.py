@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +17,8 @@ HOVER = (
     "device %{customdata[0]}: %{customdata[1]}<br>pruning ratio %{customdata[2]}<br>bandwidth %{customdata[3]} MHz"
     "<br>planned gain %{customdata[4]} dB<br>speed %{customdata[5]} m/s<extra></extra>"
 )
-POINT_COST = 4  # numbers per point, in units of what other figures need
+MOST_FRAMES: Final = 120
+SHADES: Final = {"cmin": 0, "cmax": 1, "colorscale": SCALE}
 
 
 def panels(run: Run) -> list[Panel]:
@@ -25,20 +26,40 @@ def panels(run: Run) -> list[Panel]:
     known = run.devices[run.devices["x_m"].notna()]
     if known.empty:
         return []
-    width_m, height_m = _extent(run, known)
-    rounds = some_rounds(known["round"], known["device"].nunique() * POINT_COST)
-    frames = [go.Frame(name=str(index), data=_devices(known[known["round"] == index]), traces=[0, 1, 2]) for index in rounds]
-    border = go.layout.Shape(type="rect", x0=0, y0=0, x1=width_m, y1=height_m, line={"color": "#bdc1c6", "width": 1}, layer="below")
-    made = figure([*frames[-1].data, _sites(run)], x="x [m]", y="y [m]", height=560, shapes=[border], **_controls(rounds))
-    made.update_xaxes(range=[-0.03 * width_m, 1.03 * width_m], constrain="domain", showgrid=False)
-    made.update_yaxes(range=[-0.03 * height_m, 1.03 * height_m], scaleanchor="x", constrain="domain", showgrid=False)
-    made.frames = frames if len(rounds) > 1 else []
+    rounds = some_rounds(known["round"], 4 * known["device"].nunique(), most=MOST_FRAMES)
+    moments = {index: _moment(known[known["round"] == index]) for index in rounds}
+    made = _map(run, known, moments[rounds[-1]])
+    frames: list[dict[str, Any]] = []
+    if len(rounds) > 1:
+        made.update_layout(sliders=[_slider(rounds)])
+        frames = [{"name": str(index), "data": data, "traces": [0, 1, 2]} for index, data in moments.items()]
+    slider = "; move the slider to go through the rounds" if frames else ""
     some = "" if len(rounds) == known["round"].nunique() else f" {len(rounds)} evenly spaced rounds are shown."
     caption = (
-        "Where the devices were when a round started; move the slider to go through the rounds. The brighter a device, the more of its "
-        f"model was pruned; crosses were selected but did not arrive, rings did not take part. Point at a device for its numbers.{some}"
+        f"Where the devices were when a round started{slider}. The brighter a device, the more of its model was pruned; crosses were "
+        f"selected but did not arrive, rings did not take part. Point at a device for its numbers.{some}"
     )
-    return [Panel("Map of the devices", caption, made)]
+    return [Panel("Map of the devices", caption, made, frames)]
+
+
+def _map(run: Run, known: pd.DataFrame, last: list[dict[str, Any]]) -> go.Figure:
+    width_m, height_m = _extent(run, known)
+    looks = (
+        {"name": "arrived", "marker": {"size": 11, **SHADES, "line": {"width": 1, "color": BLACK}}},
+        {"name": "did not arrive", "marker": {"size": 11, **SHADES, "symbol": "x", "line": {"width": 1, "color": RED}}},
+        {"name": "did not take part", "marker": {"size": 9, "symbol": "circle-open"}},
+    )
+    dots = [
+        go.Scatter(mode="markers", hovertemplate=HOVER, showlegend=True, **look).update(data, overwrite=False)
+        for look, data in zip(looks, last, strict=True)
+    ]
+    border = {"type": "rect", "x0": 0, "y0": 0, "x1": width_m, "y1": height_m, "line": {"color": "#bdc1c6", "width": 1}, "layer": "below"}
+    shades = {**SHADES, "color": [0], "showscale": True, "colorbar": colour_bar("pruning<br>ratio")}
+    bar = go.Scatter(x=[None], y=[None], mode="markers", marker=shades, showlegend=False)  # there whatever became of the devices
+    made = figure([*dots, _sites(run), bar], x="x [m]", y="y [m]", height=560, shapes=[border])
+    made.update_xaxes(range=[-0.03 * width_m, 1.03 * width_m], constrain="domain", showgrid=False)
+    made.update_yaxes(range=[-0.03 * height_m, 1.03 * height_m], scaleanchor="x", constrain="domain", showgrid=False)
+    return made
 
 
 def _extent(run: Run, known: pd.DataFrame) -> tuple[float, float]:
@@ -46,30 +67,15 @@ def _extent(run: Run, known: pd.DataFrame) -> tuple[float, float]:
     return float(area.get("width_m", known["x_m"].max())), float(area.get("height_m", known["y_m"].max()))
 
 
-def _devices(rows: pd.DataFrame) -> list[go.Scatter]:
-    """Three traces: arrived, selected without success, not selected."""
+def _moment(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """What changes from round to round, of the three kinds of devices: arrived, selected without success, not selected."""
     arrived, selected = rows["status"] == "arrived", rows["selected"]
-    scale = {"cmin": 0, "cmax": 1, "colorscale": SCALE}
-    return [
-        _dots(
-            rows[arrived],
-            "arrived",
-            {**scale, "size": 11, "colorbar": colour_bar("pruning<br>ratio"), "line": {"width": 1, "color": BLACK}},
-            coloured=True,
-        ),
-        _dots(
-            rows[selected & ~arrived],
-            "did not arrive",
-            {**scale, "size": 11, "symbol": "x", "line": {"width": 1, "color": RED}},
-            coloured=True,
-        ),
-        _dots(rows[~selected], "did not take part", {"size": 9, "symbol": "circle-open", "color": GREY}, coloured=False),
-    ]
+    return [_dots(rows[arrived]), _dots(rows[selected & ~arrived]), _dots(rows[~selected], colour=GREY)]
 
 
-def _dots(rows: pd.DataFrame, name: str, marker: dict[str, Any], *, coloured: bool) -> go.Scatter:
+def _dots(rows: pd.DataFrame, colour: str | None = None) -> dict[str, Any]:
     ratio = numbers(rows["prune_ratio"], 3)
-    data = zip(
+    hover = zip(
         rows["device"].tolist(),
         rows["status"].tolist(),
         ratio,
@@ -78,16 +84,12 @@ def _dots(rows: pd.DataFrame, name: str, marker: dict[str, Any], *, coloured: bo
         numbers(rows["speed_m_s"], 3),
         strict=True,
     )
-    return go.Scatter(
-        x=numbers(rows["x_m"], 4),
-        y=numbers(rows["y_m"], 4),
-        mode="markers",
-        name=name,
-        marker={**marker, "color": ratio} if coloured else marker,
-        customdata=[["–" if value is None else value for value in point] for point in data],
-        hovertemplate=HOVER,
-        showlegend=True,
-    )
+    return {
+        "x": numbers(rows["x_m"], 4),
+        "y": numbers(rows["y_m"], 4),
+        "marker": {"color": ratio if colour is None else colour},
+        "customdata": [["–" if value is None else value for value in point] for point in hover],
+    }
 
 
 def _sites(run: Run) -> go.Scatter:
@@ -102,11 +104,7 @@ def _sites(run: Run) -> go.Scatter:
     )
 
 
-def _controls(rounds: list[int]) -> dict[str, Any]:
-    """The slider; none where there is but one round."""
-    if len(rounds) < 2:
-        return {}
+def _slider(rounds: list[int]) -> dict[str, Any]:
     at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
     steps = [{"label": str(index), "method": "animate", "args": [[str(index)], at_once]} for index in rounds]
-    current = {"prefix": "round ", "xanchor": "left"}
-    return {"sliders": [{"steps": steps, "active": len(steps) - 1, "currentvalue": current, "pad": {"t": 40}}]}
+    return {"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "round ", "xanchor": "left"}, "pad": {"t": 40}}

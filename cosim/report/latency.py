@@ -9,7 +9,22 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from cosim.report.learning import TIME_TITLE
-from cosim.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SCALE, SKY, Panel, colour_bar, figure, numbers, some_rounds
+from cosim.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    SCALE,
+    SKY,
+    Panel,
+    colour_bar,
+    figure,
+    numbers,
+    round_axis,
+    some_rounds,
+)
 from cosim.trace.run import Run
 
 if TYPE_CHECKING:
@@ -34,7 +49,7 @@ def panels(run: Run) -> list[Panel]:
 def latency_over_time(run: Run) -> Panel | None:
     """Latency of each round: realised, planned, and the threshold that the allocation had to meet."""
     rounds = run.rounds
-    if rounds.empty:
+    if rounds["latency_s"].isna().all():
         return None
     kinds = {
         "latency_threshold_s": ("threshold", BLACK, "dot", "lines"),
@@ -157,7 +172,11 @@ def time_per_round(arrived: pd.DataFrame) -> Panel:
         "What the average device did in each round; the height is the round's latency. Waiting: its own earlier work was not done yet. "
         "Idle: it had finished and the round had not; the smaller that part, the better the allocation evens the devices out."
     )
-    return Panel("Per round", caption, figure(bars, x="round", y="mean time of a device [s]", barmode="stack", bargap=0.15))
+    return Panel(
+        "Per round",
+        caption,
+        figure(bars, x="round", y="mean time of a device [s]", barmode="stack", bargap=0.15, xaxis=round_axis(mean.index)),
+    )
 
 
 def time_per_device(arrived: pd.DataFrame) -> Panel:

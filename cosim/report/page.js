@@ -1,6 +1,7 @@
 "use strict";
-const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]] };
 const narrow = window.matchMedia("(max-width: 600px)").matches;
+const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]] };
+if (narrow) config.displayModeBar = false;
 for (const place of document.querySelectorAll("[data-figure]")) {
   const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
   if (narrow) {
@@ -8,6 +9,6 @@ for (const place of document.querySelectorAll("[data-figure]")) {
     figure.layout.margin = { l: 44, r: 6, t: 8, b: 40 };
   }
   Plotly.newPlot(place, figure.data, figure.layout, config).then(() => {
-    if (figure.frames && figure.frames.length) Plotly.addFrames(place, figure.frames);
+    if (figure.frames.length) Plotly.addFrames(place, figure.frames);
   });
 }

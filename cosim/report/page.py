@@ -110,7 +110,8 @@ def _figures(title: str, panels: list[Panel], first: int) -> str:
 
 
 def _figure(panel: Panel, number: int) -> str:
-    data = json.dumps(panel.figure.to_plotly_json(), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    whole = {**panel.figure.to_plotly_json(), "frames": panel.frames}
+    data = json.dumps(whole, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     height = int(panel.figure.layout.height)
     return f"""<figure>
 <h3>{escape(panel.title)}</h3>

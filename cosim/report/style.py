@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -36,11 +36,15 @@ MOST_POINTS: Final = 25_000
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One figure of the page: ``caption`` is a plain sentence that says how to read it."""
+    """One figure of the page: ``caption`` is a plain sentence that says how to read it.
+
+    ``frames``: what a slider of the figure switches between, as plotly.js takes it.
+    """
 
     title: str
     caption: str
     figure: go.Figure
+    frames: list[dict[str, Any]] = field(default_factory=list)
 
 
 def numbers(values: ArrayLike, digits: int = 5) -> list[float | None]:
@@ -75,15 +79,20 @@ def colour_bar(title: str) -> dict[str, Any]:
     return {"title": {"text": title, "font": {"size": 12}}, "thickness": 12, "outlinewidth": 0}
 
 
+def round_axis(rounds: ArrayLike) -> dict[str, Any]:
+    """Ticks at whole rounds where automatic ones might fall between them."""
+    return {"dtick": 1} if len(np.unique(np.asarray(rounds, np.int64))) <= 10 else {}
+
+
 def _axis(title: str) -> dict[str, Any]:
     line = {"showline": True, "linecolor": "#bdc1c6", "ticks": "outside", "tickcolor": "#bdc1c6", "zeroline": False}
     return {"title": {"text": title, "standoff": 8, "font": {"size": 13}}, "automargin": True, "gridcolor": "#eceff1", **line}
 
 
-def some_rounds(rounds: ArrayLike, points_per_round: int) -> list[int]:
-    """Evenly spaced rounds, first and last among them, so that a figure stays within ``MOST_POINTS``."""
+def some_rounds(rounds: ArrayLike, points_per_round: int, *, most: int = MOST_POINTS) -> list[int]:
+    """Evenly spaced rounds, first and last among them: at most ``most``, and within ``MOST_POINTS`` of the figure."""
     every = np.unique(np.asarray(rounds, np.int64))
-    most = max(2, MOST_POINTS // max(points_per_round, 1))
+    most = max(2, min(most, MOST_POINTS // max(points_per_round, 1)))
     if len(every) <= most:
         return [int(index) for index in every]
     return [int(index) for index in every[np.linspace(0, len(every) - 1, most).round().astype(int)]]

@@ -10,7 +10,7 @@ import numpy as np
 from cosim.trace.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
@@ -20,12 +20,10 @@ MOST_DEVICES: Final = 15
 _PREFIXES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
-def quantity_text(value: float, unit: str = "") -> str:
+def quantity_text(value: float, unit: str) -> str:
     """Value with three significant digits and an SI prefix (2.13e7, "bit" -> "21.3 Mbit"); a dash where not finite."""
     if not np.isfinite(value):
         return UNKNOWN
-    if not unit:
-        return f"{value:.3g}"
     if value == 0:
         return f"0 {unit}"
     factor, prefix = next((entry for entry in _PREFIXES if abs(value) >= 0.9995 * entry[0]), _PREFIXES[-1])
@@ -48,6 +46,11 @@ def percent_text(value: float) -> str:
     return f"{100 * value:.1f} %" if np.isfinite(value) else UNKNOWN
 
 
+def ratio_text(value: float) -> str:
+    """Ratio with three decimals."""
+    return f"{value:.3f}" if np.isfinite(value) else UNKNOWN
+
+
 def cards(run: Run) -> list[tuple[str, str, str]]:
     """Headline numbers: (label, value, note)."""
     rounds = run.rounds
@@ -58,7 +61,7 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
         ("rounds", str(len(rounds)), f"{seconds_text(end_s)} simulated, {seconds_text(wall_s)} of wall time"),
         ("mean round", quantity_text(_mean(rounds["latency_s"]), "s"), f"planned {quantity_text(_mean(rounds['planned_latency_s']), 's')}"),
         ("updates arrived", percent_text(arrived / selected) if selected else UNKNOWN, f"{arrived} of {selected} selected"),
-        ("pruning ratio", quantity_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices"),
+        ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices"),
         ("uplink", quantity_text(float(rounds["uplink_bits"].sum()), "bit"), "payload of all updates"),
         ("energy", quantity_text(float(rounds["energy_j"].sum()), "J"), "computing and transmitting, all devices"),
     ]
@@ -83,20 +86,23 @@ def _mean(values: pd.Series[float]) -> float:
     return float(values.mean()) if values.notna().any() else np.nan
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """An HTML table, everything escaped."""
-    titles = "".join(f"<th scope=col>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table, everything escaped; columns whose first cell is a word are set flush left."""
+    lines = list(rows)
+    words = {place for place, cell in enumerate(lines[0]) if cell[:1].isalpha()} if lines else set()
 
+    def line(cells: Sequence[str], tag: str) -> str:
+        made = (f"<{tag}{' class=word' if place in words else ''}>{escape(cell)}</{tag}>" for place, cell in enumerate(cells))
+        return f"<tr>{''.join(made)}</tr>"
 
-def _cell(text: str) -> str:
-    return f"<td{' class=word' if text[:1].isalpha() else ''}>{escape(text)}</td>"
+    body = "".join(line(cells, "td") for cells in lines)
+    return f'<div class="scroll" tabindex="0"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
 
 
 def rounds_table(run: Run) -> str:
     """All rounds, evenly thinned beyond ``MOST_ROWS``."""
-    rounds = run.rounds.merge(_slowest(run), on="round", how="left")
+    slowest = _slowest(run)
+    rounds = run.rounds.assign(slowest=[slowest.get(index, UNKNOWN) for index in run.rounds["round"]])
     if len(rounds) > MOST_ROWS:
         rounds = rounds.iloc[np.unique(np.linspace(0, len(rounds) - 1, MOST_ROWS).astype(int))]
     columns: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -108,29 +114,27 @@ def rounds_table(run: Run) -> str:
         "selected": ("devices_selected", lambda value: str(int(value))),
         "arrived": ("devices_arrived", lambda value: str(int(value))),
         "last to arrive": ("slowest", str),
-        "pruning ratio": ("prune_ratio_mean", quantity_text),
+        "pruning ratio": ("prune_ratio_mean", ratio_text),
         "uplink": ("uplink_bits", lambda value: quantity_text(value, "bit")),
         "energy": ("energy_j", lambda value: quantity_text(value, "J")),
-        "loss": ("train_loss", quantity_text),
+        "loss": ("train_loss", ratio_text),
         "accuracy": ("accuracy_mean", percent_text),
         "accuracy p10": ("accuracy_p10", percent_text),
         "global": ("global_accuracy", percent_text),
     }
     shown = {title: entry for title, entry in columns.items() if rounds[entry[0]].notna().any()}
     cells = [[write(value) for value in rounds[name]] for name, write in shown.values()]
-    return table(shown, zip(*cells, strict=True))
+    return table(list(shown), zip(*cells, strict=True))
 
 
-def _slowest(run: Run) -> pd.DataFrame:
-    """Per round: the device that arrived last, and what it spent most of its time on."""
+def _slowest(run: Run) -> dict[int, str]:
+    """Round -> the device that arrived last, and what it spent most of its time on."""
     phases = {"t_download_s": "download", "t_compute_s": "compute", "t_wait_s": "waiting", "t_upload_s": "upload"}
     arrived = run.devices[(run.devices["status"] == "arrived") & run.devices["t_total_s"].notna()]
     last = arrived.loc[arrived.groupby("round")["t_total_s"].idxmax()]
     times = last[list(phases)].rename(columns=phases)
-    longest = zip(last["device"], times.idxmax(axis=1), times.max(axis=1), strict=True)
-    words = [f"{device} ({phase} {quantity_text(value, 's')})" for device, phase, value in longest]
-    rows = run.rounds[["round"]].merge(last.assign(slowest=words)[["round", "slowest"]], on="round", how="left")
-    return rows.fillna({"slowest": UNKNOWN})
+    longest = zip(last["round"], last["device"], times.idxmax(axis=1), times.max(axis=1), strict=True)
+    return {index: f"{device} ({phase} {quantity_text(value, 's')})" for index, device, phase, value in longest}
 
 
 def misses(run: Run) -> str:
@@ -157,11 +161,11 @@ _TRAITS: Final = ("times", "compute factor", "planned time", "planned gain", "ba
 def _traits(rows: pd.DataFrame) -> list[str]:
     return [
         str(len(rows)),
-        quantity_text(_mean(rows["straggler_factor"])),
+        ratio_text(_mean(rows["straggler_factor"])),
         quantity_text(_mean(rows["t_planned_s"]), "s"),
         f"{_mean(rows['gain_planned_db']):.1f} dB" if rows["gain_planned_db"].notna().any() else UNKNOWN,
         quantity_text(_mean(rows["bandwidth_hz"]), "Hz"),
-        quantity_text(_mean(rows["prune_ratio"])),
+        ratio_text(_mean(rows["prune_ratio"])),
     ]
 
 

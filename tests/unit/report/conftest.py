@@ -89,7 +89,7 @@ def _fates(frame, rng, start_s, *, late, arrive):
         "selected": selected,
         "status": status,
         "prune_ratio": 1 - kept,
-        "bandwidth_hz": np.where(selected, 10e6 * bandwidth / bandwidth.sum(), np.nan),
+        "bandwidth_hz": np.where(selected, 10e6 * bandwidth / max(bandwidth.sum(), 1), np.nan),
         "payload_bits": 4e6 * kept,
         "t_total_s": np.where(in_time, total, np.nan),
         "t_planned_s": np.where(selected, threshold * rng.uniform(0.97, 1, n), np.nan),
@@ -122,7 +122,7 @@ def _round(frame, index, start_s, end_s, *, learning):
         "devices_selected": selected,
         "devices_arrived": int(arrived.sum()),
         "devices_dropped": selected - int(arrived.sum()),
-        "prune_ratio_mean": np.mean(frame["prune_ratio"][frame["selected"]]),
+        "prune_ratio_mean": np.mean(frame["prune_ratio"][frame["selected"]]) if selected else np.nan,
         "bandwidth_used_hz": np.nansum(frame["bandwidth_hz"]),
         "objective": 0.4,
         "feasible": bool(frame["selected"].all()),
@@ -133,6 +133,12 @@ def _round(frame, index, start_s, end_s, *, learning):
         row |= {"accuracy_mean": frame["accuracy"].mean(), "accuracy_p10": np.quantile(frame["accuracy"], 0.1)}
         row |= {"global_accuracy": 0.8 - 0.6 * np.exp(-index / 6), "train_loss": 2.3 * np.exp(-index / 8)}
     return row
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """A run that tests only read."""
+    return write_run(tmp_path_factory.mktemp("small"), devices=12, rounds=6)
 
 
 @pytest.fixture
