@@ -60,7 +60,8 @@ def shown(value: Any, width: int = 60) -> str:
         text = json.dumps(value, default=str, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= width else f"{text[: width - 3]}..."
+    text = text if len(text) <= width else f"{text[: width - 3]}..."
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def read(path: str | Path) -> Document:
@@ -153,7 +154,7 @@ class _Reader:
             raise self._refusal(place, f"a number of more than {LONGEST_NUMBER} characters")
         try:
             return self.yaml.constructor.construct_object(node)
-        except (ValueError, KeyError, OverflowError):
+        except (ValueError, LookupError, OverflowError):
             raise self._refusal(place, f"{shown(node.value)} is not of the type that its tag {node.tag} says") from None
 
     def _refusal(self, place: Place, problem: str) -> ScenarioError:

@@ -91,6 +91,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):
 
 def test_values_are_shown_on_one_short_line():
     assert shown("a\nb") == '"a\\nb"'
+    assert shown("\x85\u202e") == '"\\u0085\\u202e"', "nothing may break the line or turn it around"
     assert shown(None) == "null"
     assert shown(10**5000) == "<int>"
     assert len(shown("x" * 1000)) == 60
