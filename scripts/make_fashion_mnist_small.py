@@ -1,3 +1,4 @@
+# noqa: INP001 - a script, not a package
 """Make cosim/learn/assets/fashion_mnist_small.npz from the full Fashion-MNIST: python scripts/make_fashion_mnist_small.py FOLDER.
 
 Keeps the first 1000 training and 200 test images of each class, in the original order. The same input gives the same

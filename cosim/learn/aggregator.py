@@ -28,7 +28,8 @@ class KeptAverage(Component):
     def weights(self, samples: IntArray) -> FloatArray:
         """w_k (n,), summing to 1."""
         share = samples.astype(np.float64) if self.weighting == "samples" else np.ones(len(samples))
-        return share / share.sum()
+        weights: FloatArray = share / share.sum()
+        return weights
 
     def merge(self, shared: Vector, updates: Iterable[SharedUpdate]) -> Merged:
         """The new u; ``updates`` are consumed one at a time, so they need not be in memory together."""

@@ -78,9 +78,7 @@ class FashionMNIST(Component):
 
     def load(self) -> ImageData:
         """Raises ScenarioError where the files cannot be found, downloaded or read."""
-        train_images, train_labels, test_images, test_labels = (
-            read_idx(path, 3 if "images" in path.name else 1) for path in self._paths()
-        )
+        train_images, train_labels, test_images, test_labels = (read_idx(path, 3 if "images" in path.name else 1) for path in self._paths())
         for images, labels, which in ((train_images, train_labels, "training"), (test_images, test_labels, "test")):
             if images.shape != (len(labels), 28, 28) or labels.max(initial=0) >= self.classes:
                 raise ScenarioError(f"Fashion-MNIST: {which} images {images.shape} and labels {labels.shape} do not belong together")
@@ -118,6 +116,6 @@ def download(url: str, checksums: Mapping[str, str], cache: Path) -> list[Path]:
 
 def _normalised(*arrays: NDArray[np.uint8]) -> ImageData:
     """Train images, train labels, test images, test labels, from bytes."""
-    images = [((array[:, None] / np.float32(255.0)) - np.float32(_MEAN)) / np.float32(_DEVIATION) for array in arrays[::2]]
+    images = [(array[:, None].astype(np.float32) / 255.0 - _MEAN) / _DEVIATION for array in arrays[::2]]
     labels = [array.astype(np.int64) for array in arrays[1::2]]
     return ImageData(images[0], labels[0], images[1], labels[1])

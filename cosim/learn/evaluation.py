@@ -19,7 +19,14 @@ _CHUNK: Final = 250
 
 
 def evaluate(
-    parts: Parts, data: ImageData, tests: tuple[IntArray, ...], *, shared: Vector, personal: Vector, masks: Mapping[int, Mask], pool: Executor
+    parts: Parts,
+    data: ImageData,
+    tests: tuple[IntArray, ...],
+    *,
+    shared: Vector,
+    personal: Vector,
+    masks: Mapping[int, Mask],
+    pool: Executor,
 ) -> Evaluation:
     """Accuracies of u (N + M,) with the personal parts (devices, P), on ``tests``, each device's indices in the test data.
 
@@ -56,4 +63,5 @@ def evaluate(
 
 def _correct(layers: tuple[Layer, ...], vector: Vector, x: Images, labels: IntArray) -> FloatArray:
     """1 where the most likely class is the right one, else 0."""
-    return (outputs(layers, vector, x).argmax(axis=1) == labels).astype(np.float64)
+    right: FloatArray = (outputs(layers, vector, x).argmax(axis=1) == labels).astype(np.float64)
+    return right

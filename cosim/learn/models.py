@@ -50,4 +50,6 @@ class MLP(Component):
         """The chain for images (channels, height, width)."""
         channels, height, width = image_shape
         widths = (channels * height * width, *self.hidden, classes)
-        return tuple(Layer((after, before), relu=after_index < len(widths) - 1) for after_index, (before, after) in enumerate(pairwise(widths), 1))
+        return tuple(
+            Layer((after, before), relu=after_index < len(widths) - 1) for after_index, (before, after) in enumerate(pairwise(widths), 1)
+        )

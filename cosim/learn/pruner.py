@@ -117,6 +117,9 @@ def _prune(mask: Mask, importance: NDArray[np.floating], count: int) -> None:
 
 
 def running_gradient(old: Vector, new: Vector, memory: float) -> Vector:
-    """g <- memory g + (1 - memory) new; where g is NaN (not known yet) it becomes ``new``, where ``new`` is NaN g stays."""
+    """The running gradient: g <- memory g + (1 - memory) new.
+
+    Where g is NaN (not known yet) it becomes ``new``; where ``new`` is NaN it stays.
+    """
     blended = np.where(np.isnan(old), new, memory * old + (1.0 - memory) * new)
     return np.where(np.isnan(new), old, blended).astype(np.float32)

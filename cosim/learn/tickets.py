@@ -73,7 +73,7 @@ class Tickets:
             "ticket_finished": np.arange(len(tickets)) < len(self._finished),
             "ticket_models": np.array([number[id(ticket.shared)] for ticket in tickets], np.int64),
             "ticket_masks": pack([ticket.mask for ticket in tickets]),
-            "models": np.array(models, np.float32).reshape(len(models), -1),
+            "models": np.array(models, np.float32) if models else np.empty((0, 0), np.float32),
         }
 
     def restore(self, state: Mapping[str, NDArray[np.generic]], prunable: int) -> None:

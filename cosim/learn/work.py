@@ -41,7 +41,9 @@ class Passes(NamedTuple):
 def submodel_flops(parts: Parts, passes: Passes, batch: IntArray, kept: NDArray[np.integer]) -> FloatArray:
     """Work (n,) [FLOP] of sub-models that keep ``kept`` (n, layers) weights, with mini-batches of ``batch`` (n,) samples."""
     sparse = kept @ (parts.shared_flops / np.array(parts.prunable_sizes))
-    return batch * (passes.personal * parts.personal_flops + passes.sparse * sparse + passes.dense * parts.shared_flops.sum())
+    per_sample: FloatArray = passes.personal * parts.personal_flops + passes.sparse * sparse + passes.dense * parts.shared_flops.sum()
+    flops: FloatArray = batch * per_sample
+    return flops
 
 
 def workload(parts: Parts, passes: Passes, pruner: Pruner, batch: IntArray, weight: FloatArray) -> Workload:

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from cosim.learn.models import CNN, MLP
+from cosim.learn.pruner import Magnitude, Random, Taylor, keep_mask
+from cosim.learn.split import Parts, Split
+from cosim.learn.trainer import SGD
+from cosim.learn.work import Passes, submodel_flops, workload
+
+CHAIN = CNN().layers((1, 28, 28), 10)
+PARTS = Parts.of(CHAIN, Split())
+BATCH = np.array([32, 20])
+
+
+def kept_of(mask):
+    return np.add.reduceat(mask, np.cumsum((0, *PARTS.prunable_sizes[:-1])), dtype=np.int64)
+
+
+def test_work_of_an_unpruned_round_counted_by_hand():
+    passes = Passes.of(SGD(personal_steps=5, global_steps=10), PARTS, dense_gradient=False)
+    f_u, f_v = 2 * (200 * 576 + 3200 * 64 + 73_728), 2 * 2880
+    personal_steps = 5 * (f_u + 3 * f_v)
+    global_steps = 10 * (3 * f_u + 2 * f_v)
+    flops = submodel_flops(PARTS, passes, BATCH, np.array([PARTS.prunable_sizes] * 2))
+    np.testing.assert_allclose(flops, BATCH * (personal_steps + global_steps))
+
+
+def test_without_a_personal_part_there_are_no_personal_steps():
+    assert Passes.of(SGD(), Parts.of(CHAIN, Split(personal_layers=0)), dense_gradient=False) == (20, 30, 0)
+
+
+def test_gradients_of_pruned_weights_are_charged():
+    trainer = SGD(personal_steps=5, global_steps=10)
+    plain, dense = (Passes.of(trainer, PARTS, dense_gradient=wanted) for wanted in (False, True))
+    sizes = np.array([PARTS.prunable_sizes])
+    half = sizes // 2
+    batch = BATCH[:1]
+    assert submodel_flops(PARTS, dense, batch, sizes) == submodel_flops(PARTS, plain, batch, sizes)
+    extra = submodel_flops(PARTS, dense, batch, half) - submodel_flops(PARTS, plain, batch, half)
+    assert extra == pytest.approx(batch * 10 * PARTS.shared_flops.sum() / 2)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_plans_bound_the_real_work_and_payload_from_above(scope, dense):
+    pruner = Random(scope=scope)
+    passes = Passes.of(SGD(), PARTS, dense_gradient=dense)
+    plan = workload(PARTS, passes, pruner, BATCH, np.array([0.5, 0.5]))
+    rng = np.random.default_rng(1)
+    cost = np.repeat(PARTS.shared_flops / PARTS.prunable_sizes, PARTS.prunable_sizes)
+    groups = PARTS.prunable_sizes if scope == "layer" else (PARTS.prunable,)
+    for ratio in (0.0, 1e-5, 0.33, 0.5, 0.9, 1.0):
+        for importance in (rng.random(PARTS.prunable), cost, -cost):  # -cost: the dear ones go first; cost: the cheap ones
+            kept = kept_of(keep_mask(importance, groups, ratio))
+            flops = submodel_flops(PARTS, passes, BATCH, np.array([kept, kept]))
+            bound = plan.fixed_flops + (1 - ratio) * plan.prunable_flops
+            assert (flops <= bound * (1 + 1e-12)).all()
+            if scope == "layer":
+                one_weight_each = (PARTS.shared_flops / PARTS.prunable_sizes).sum()
+                assert (bound <= flops + BATCH * passes.sparse * one_weight_each * (1 + 1e-9)).all()
+            payload = 128 + 32 * (PARTS.unprunable + kept.sum())
+            assert payload <= plan.fixed_bits[0] + (1 - ratio) * plan.prunable_bits[0] <= payload + 32 * 4
+
+
+def test_global_plans_are_tight_when_the_cheapest_weights_go_first():
+    plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), Magnitude(scope="global"), BATCH, np.array([0.5, 0.5]))
+    cost = np.repeat(PARTS.shared_flops / PARTS.prunable_sizes, PARTS.prunable_sizes)
+    kept = kept_of(keep_mask(cost, (PARTS.prunable,), 0.5))
+    flops = submodel_flops(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), BATCH, np.array([kept, kept]))
+    np.testing.assert_allclose(plan.fixed_flops + 0.5 * plan.prunable_flops, flops, rtol=1e-4)
+
+
+def test_who_decides_the_mask_shows_in_the_bits():
+    def bits(pruner):
+        plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), pruner, BATCH, np.array([0.5, 0.5]))
+        return plan.fixed_bits[0], plan.download_bits[0]
+
+    server, bitmap = bits(Magnitude()), 8 * -(-PARTS.prunable // 8)
+    assert server == (128 + 32 * (PARTS.unprunable + 3), 128 + 32 * (PARTS.unprunable + PARTS.prunable))
+    assert bits(Magnitude(side="device")) == (server[0] + bitmap, server[1])
+    assert bits(Taylor(side="device")) == (server[0] + bitmap, server[1])
+    assert bits(Taylor(side="server")) == (server[0], server[1] + bitmap)
+    assert bits(Random()) == server
+
+
+def test_mlp_work():
+    parts = Parts.of(MLP(hidden=(4,)).layers((1, 2, 2), 3), Split(personal_layers=0))
+    plan = workload(parts, Passes.of(SGD(global_steps=1), parts, dense_gradient=False), Magnitude(), np.array([2]), np.ones(1))
+    assert plan.prunable_flops[0] == 2 * 3 * 2 * (16 + 12)
+    assert plan.fixed_flops[0] == 2 * 3 * (2 + 2)
+    assert plan.prunable_parameters == 28
