@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 
-from cosim.report.style import SCALE, STATUS_COLOURS, Panel, colour_bar, figure, numbers, round_axis, some_rounds
+from cosim.report.style import SCALE, STATUS_COLOURS, Panel, colour_bar, figure, log_numbers, log_shades, numbers, round_axis, some_rounds
 from cosim.trace.run import Run
 from cosim.trace.schema import STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
+
+HOVER: Final = "device %{y}, round %{x}: "
 
 
 def panels(run: Run) -> list[Panel]:
@@ -27,19 +29,16 @@ def ratio_against_gain(run: Run) -> Panel | None:
     if known.empty:
         return None
     shown = known[known["round"].isin(some_rounds(known["round"], 5 * known["device"].nunique()))]
+    bandwidth_mhz = shown["bandwidth_hz"] / 1e6
+    shades = {"color": log_numbers(bandwidth_mhz), "colorscale": SCALE, **log_shades(bandwidth_mhz, "MHz")}
+    hover = zip(shown["round"].tolist(), shown["device"].tolist(), numbers(bandwidth_mhz, 3), strict=True)
     dots = go.Scatter(
         x=numbers(shown["gain_planned_db"], 4),
         y=numbers(shown["prune_ratio"], 3),
         mode="markers",
-        marker={
-            "size": 7,
-            "opacity": 0.8,
-            "color": numbers(shown["bandwidth_hz"] / 1e6, 3),
-            "colorscale": SCALE,
-            "colorbar": colour_bar("MHz"),
-        },
-        customdata=shown[["round", "device"]].to_numpy().tolist(),
-        hovertemplate="device %{customdata[1]}, round %{customdata[0]}: %{x} dB, pruned %{y}, %{marker.color} MHz<extra></extra>",
+        marker={"size": 7, "opacity": 0.8, **shades},
+        customdata=[list(point) for point in hover],
+        hovertemplate="device %{customdata[1]}, round %{customdata[0]}: %{x} dB, pruned %{y}, %{customdata[2]} MHz<extra></extra>",
     )
     caption = (
         "Each dot is a device in a round: how well the planner thought it is heard, how much of its model was pruned, and, as colour, the "
@@ -51,34 +50,27 @@ def ratio_against_gain(run: Run) -> Panel | None:
 def ratio_map(run: Run) -> Panel | None:
     """Pruning ratio of each device in each round."""
     caption = "Each row is a device, each column a round. Bright: much of the model was pruned. White: the device did not take part."
-    cells = _cells(run, run.devices["prune_ratio"], {"unit": "pruning<br>ratio", "hover": "pruning ratio %{z}"})
-    return _heat_map("Pruning ratio", caption, cells)
+    table = _table(run.devices, run.devices["prune_ratio"].where(run.devices["selected"]))
+    look = {"colorbar": colour_bar("pruning<br>ratio"), "hovertemplate": HOVER + "pruning ratio %{z}<extra></extra>"}
+    return _heat_map(table, [numbers(row, 3) for row in table.to_numpy()], look, title="Pruning ratio", caption=caption)
 
 
 def bandwidth_map(run: Run) -> Panel | None:
     """Bandwidth of each device in each round."""
-    caption = "The same for the uplink bandwidth. Bright: a large share of the band. White: the device did not take part."
-    cells = _cells(run, run.devices["bandwidth_hz"] / 1e6, {"unit": "MHz", "hover": "%{z} MHz"})
-    return _heat_map("Bandwidth", caption, cells)
+    caption = "The same for the uplink bandwidth, on a logarithmic scale. Bright: a large share of the band. White: the device had none."
+    table = _table(run.devices, run.devices["bandwidth_hz"].where(run.devices["selected"]) / 1e6)
+    shades = log_shades(table, "MHz")
+    look = {"zmin": shades["cmin"], "zmax": shades["cmax"], "colorbar": shades["colorbar"]}
+    look |= {"customdata": [numbers(row, 3) for row in table.to_numpy()], "hovertemplate": HOVER + "%{customdata} MHz<extra></extra>"}
+    return _heat_map(table, [log_numbers(row) for row in table.to_numpy()], look, title="Bandwidth", caption=caption)
 
 
-def _heat_map(title: str, caption: str, cells: go.Heatmap | None) -> Panel | None:
-    return None if cells is None else Panel(title, caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(cells.x)))
-
-
-def _cells(run: Run, values: pd.Series[float], words: dict[str, str]) -> go.Heatmap | None:
-    table = _table(run.devices, values.where(run.devices["selected"]))
+def _heat_map(table: pd.DataFrame, z: list[list[float | None]], look: dict[str, Any], *, title: str, caption: str) -> Panel | None:
     if table.isna().all(axis=None):
         return None
-    return go.Heatmap(
-        x=table.columns.tolist(),
-        y=table.index.tolist(),
-        z=[numbers(row, 3) for row in table.to_numpy()],
-        colorscale=SCALE,
-        colorbar=colour_bar(words["unit"]),
-        hoverongaps=False,
-        hovertemplate="device %{y}, round %{x}: " + words["hover"] + "<extra></extra>",
-    )
+    rounds = table.columns.tolist()
+    cells = go.Heatmap(x=rounds, y=table.index.tolist(), z=z, colorscale=SCALE, hoverongaps=False, **look)
+    return Panel(title, caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(rounds)))
 
 
 def _table(devices: pd.DataFrame, values: pd.Series[float]) -> pd.DataFrame:

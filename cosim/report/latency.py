@@ -19,8 +19,9 @@ from cosim.report.style import (
     SCALE,
     SKY,
     Panel,
-    colour_bar,
     figure,
+    log_numbers,
+    log_shades,
     numbers,
     round_axis,
     some_rounds,
@@ -52,9 +53,9 @@ def latency_over_time(run: Run) -> Panel | None:
     if rounds["latency_s"].isna().all():
         return None
     kinds = {
-        "latency_threshold_s": ("threshold", BLACK, "dot", "lines"),
-        "planned_latency_s": ("planned", ORANGE, "dash", "lines+markers"),
         "latency_s": ("realised", BLUE, "solid", "lines+markers"),
+        "planned_latency_s": ("planned", ORANGE, "dash", "lines+markers"),
+        "latency_threshold_s": ("threshold", BLACK, "dot", "lines"),
     }
     lines = [
         go.Scatter(
@@ -132,19 +133,21 @@ def planned_against_realised(run: Run) -> Panel | None:
     most = float(max(shown["t_planned_s"].max(), shown["t_total_s"].max()))
     least = float(min(shown["t_planned_s"].min(), shown["t_total_s"].min()))
     line = go.Scatter(x=[least, most], y=[least, most], mode="lines", name="as planned", line={"color": BLACK, "dash": "dot", "width": 1})
-    look = {"color": numbers(shown["straggler_factor"], 3), "colorscale": SCALE, "colorbar": colour_bar("compute<br>factor")}
+    factor = shown["straggler_factor"]
+    shades = {"color": log_numbers(factor), "colorscale": SCALE, **log_shades(factor, "compute<br>factor")}
+    hover = zip(shown["round"].tolist(), shown["device"].tolist(), numbers(factor, 3), strict=True)
     dots = go.Scatter(
         x=numbers(shown["t_planned_s"], 4),
         y=numbers(shown["t_total_s"], 4),
         mode="markers",
         name="a device in a round",
-        marker={"size": 6, "opacity": 0.75, **look},
-        customdata=shown[["round", "device"]].to_numpy().tolist(),
-        hovertemplate="device %{customdata[1]}, round %{customdata[0]}: planned %{x} s, took %{y} s, factor %{marker.color}<extra></extra>",
+        marker={"size": 6, "opacity": 0.75, **shades},
+        customdata=[list(point) for point in hover],
+        hovertemplate="device %{customdata[1]}, round %{customdata[0]}: plan %{x} s, took %{y} s, factor %{customdata[2]}<extra></extra>",
     )
     caption = (
-        "Each dot is a device in a round. Above the dotted line it took longer than planned. The colour is its compute time over the "
-        "nominal one: bright dots high up are stragglers, dark dots high up had a slow radio."
+        "Each dot is a device whose update arrived. Above the dotted line it took longer than planned. The colour is its compute time "
+        "over the nominal one: bright dots high up are stragglers, dark dots high up had a slow radio."
     )
     return Panel("Planned against realised", caption, figure([dots, line], x="planned [s]", y="realised [s]"))
 

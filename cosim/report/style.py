@@ -79,6 +79,32 @@ def colour_bar(title: str) -> dict[str, Any]:
     return {"title": {"text": title, "font": {"size": 12}}, "thickness": 12, "outlinewidth": 0}
 
 
+def log_shades(values: ArrayLike, title: str) -> dict[str, Any]:
+    """Colour range on a logarithmic scale for values > 0, for data log10(values): a few large ones leave the others distinct.
+
+    Keys cmin, cmax and colorbar, whose ticks are labelled with the values themselves.
+    """
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known) & (known > 0)]
+    least, most = (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)
+    ticks = _ticks(least, most, (1, 2, 5))
+    if len(ticks) < 3:
+        ticks = _ticks(least, most, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)) or [least]
+    bar = {**colour_bar(title), "tickvals": numbers(np.log10(ticks)), "ticktext": [f"{tick:.3g}" for tick in ticks]}
+    return {"cmin": float(np.log10(least)), "cmax": float(np.log10(most)) + 1e-9, "colorbar": bar}
+
+
+def _ticks(least: float, most: float, steps: tuple[float, ...]) -> list[float]:
+    powers = range(int(np.floor(np.log10(least))), int(np.ceil(np.log10(most))) + 1)
+    return [step * 10.0**power for power in powers for step in steps if least <= step * 10.0**power <= most]
+
+
+def log_numbers(values: ArrayLike) -> list[float | None]:
+    """log10 of values as ``numbers``; None where not > 0."""
+    known = np.asarray(values, np.float64)
+    return numbers(np.log10(np.where(known > 0, known, np.nan)), 4)
+
+
 def round_axis(rounds: ArrayLike) -> dict[str, Any]:
     """Ticks at whole rounds where automatic ones might fall between them."""
     return {"dtick": 1} if len(np.unique(np.asarray(rounds, np.int64))) <= 10 else {}
