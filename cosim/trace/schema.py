@@ -214,9 +214,9 @@ _HEAD: Final = f"""# Tables of a run directory
 Made from `cosim/trace/schema.py` by `python -m cosim.trace.schema > docs/trace.md`; schema version {SCHEMA_VERSION}.
 
 Each table is a directory of Parquet parts `part-NNNNN.parquet`. `pandas.read_parquet("DIR/rounds.parquet")` reads it at any
-time, while the run goes on (the newest round may then be there in part) and after a kill. Every column carries `unit` and `meaning` in its Parquet field metadata
-(`pyarrow.parquet.read_schema(part).field("latency_s").metadata`). All quantities are SI; decibels are named `_db`. A float64 is
-NaN where the thing did not happen; the other types are never null."""
+time, while the run goes on (the newest round may then be there in part) and after a kill. Every column carries `unit` and
+`meaning` in its Parquet field metadata (`pyarrow.parquet.read_schema(part).field("latency_s").metadata`). All quantities are
+SI; decibels are named `_db`. A float64 is NaN where the thing did not happen; the other types are never null."""
 
 
 if __name__ == "__main__":
