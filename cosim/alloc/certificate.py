@@ -14,6 +14,8 @@ from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, planned_l
 from cosim.alloc.problem import subset
 from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
 
+_HAIR = 1e-12
+
 
 def certify(problem: AllocationProblem, allocation: Allocation, multiplier: float) -> Certificate:
     """Relative residuals of the optimality conditions of (P) over the selected devices.
@@ -35,11 +37,12 @@ def certify(problem: AllocationProblem, allocation: Allocation, multiplier: floa
         return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
     ratio, share = allocation.prune_ratio[allocation.selected], allocation.bandwidth_hz[allocation.selected]
     price = max(multiplier, 0.0)
-    state = _State(part, share, *bandwidth_range_hz(part), *_marginals(part, share), price)
+    state = _state(part, share, price)
+    latency_s = planned_latency_s(part, ratio, share)
     return Certificate(
-        primal=_primal(part, ratio, share),
+        primal=_primal(part, ratio, share, latency_s),
         dual=0.0 if 0.0 <= multiplier < np.inf else 1.0,
-        complementarity=_complementarity(part, ratio, share, price),
+        complementarity=_complementarity(part, ratio, latency_s, _idle(part, share, price)),
         stationarity=_stationarity(state),
         gap=_gap(state),
     )
@@ -57,24 +60,34 @@ class _State(NamedTuple):
     price: float
 
 
-def _marginals(problem: AllocationProblem, share: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Left and right derivative a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink."""
-    left = log_marginal(problem, share * (1.0 - 1e-12), side="left")
-    right = log_marginal(problem, share * (1.0 + 1e-12), side="right")
-    return np.exp(left), np.exp(right)
+def _state(problem: AllocationProblem, share: FloatArray, price: float) -> _State:
+    """Derivatives are taken a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink.
+
+    Ranges matter, and are worked out, only for devices whose marginal value is not the price; [0, inf] stands for the others.
+    """
+    left = np.exp(log_marginal(problem, share * (1.0 - _HAIR), side="left"))
+    right = np.exp(log_marginal(problem, share * (1.0 + _HAIR), side="right"))
+    off = (right > price * (1.0 + _HAIR)) | (left < price * (1.0 - _HAIR))
+    least, most = np.zeros_like(share), np.full_like(share, np.inf)
+    least[off], most[off] = bandwidth_range_hz(subset(problem, off))
+    return _State(problem, share, least, most, left, right, price)
 
 
-def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray) -> float:
+def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, latency_s: FloatArray) -> float:
     band, threshold = problem.bandwidth_hz, problem.latency_threshold_s
-    late = (planned_latency_s(problem, ratio, share) - threshold) / threshold if threshold > 0 else np.ones_like(share)
+    late = (latency_s - threshold) / threshold if threshold > 0 else np.ones_like(share)
     outside = np.maximum(-ratio, ratio - problem.prune_max)
     return float(max(0.0, share.sum() / band - 1.0, late.max(), outside.max(), -share.min() / band))
 
 
-def _complementarity(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, price: float) -> float:
-    idle_band = max(0.0, 1.0 - share.sum() / problem.bandwidth_hz) if price > 0 else 0.0
-    early = 1.0 - planned_latency_s(problem, ratio, share) / problem.latency_threshold_s
-    return float(max(idle_band, np.max(early, where=(ratio > 0) & (problem.weight > 0), initial=0.0)))
+def _idle(problem: AllocationProblem, share: FloatArray, price: float) -> float:
+    """Idle part of a band that has a price."""
+    return max(0.0, 1.0 - float(share.sum()) / problem.bandwidth_hz) if price > 0 else 0.0
+
+
+def _complementarity(problem: AllocationProblem, ratio: FloatArray, latency_s: FloatArray, idle_band: float) -> float:
+    pruned = (ratio > 0) & (problem.weight > 0)
+    return float(max(idle_band, np.max(1.0 - latency_s / problem.latency_threshold_s, where=pruned, initial=0.0)))
 
 
 def _stationarity(state: _State) -> float:

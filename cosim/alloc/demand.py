@@ -6,99 +6,150 @@ All of it happens in logarithms (of bandwidth, price and marginal value), which 
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from cosim.alloc.closed_forms import log_marginal, log_pull
+from cosim.alloc.closed_forms import log_pull
 from cosim.interfaces import AllocationProblem, FloatArray
-from cosim.rate import Blocks, Rate, TruncatedShannon
-
-
-@dataclasses.dataclass(frozen=True)
-class Demand:
-    """The devices that have a choice: 0 <= ``least`` < ``most`` < inf [Hz], arrays (n,), and a positive marginal value at ``least``."""
-
-    problem: AllocationProblem
-    least: FloatArray
-    most: FloatArray
-
-    def at(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
-        """Bandwidths [Hz] (n,) that the devices take at a price; where several are equally good, one end of them.
-
-        ``guess_hz``: where the search starts.
-        """
-        return _demand(self.problem, self.problem.rate, log_price, (self.least, self.most, guess_hz))
-
-    def log_prices(self) -> tuple[float, float]:
-        """Log prices at which all devices take ``most``, and ``least`` (or next to nothing where ``least`` is 0)."""
-        cheap = log_marginal(self.problem, self.most, side="left")
-        dear = log_marginal(self.problem, np.maximum(self.least, _TINY * self.most), side="right")
-        return float(cheap.min()), float(dear.max())
-
-    def log_price_near(self, share_hz: FloatArray) -> float:
-        """A typical log price at these bandwidths: the mean over devices, weighted by bandwidth."""
-        return float(np.average(log_marginal(self.problem, share_hz), weights=share_hz))
-
+from cosim.rate import Blocks, ErgodicRayleigh, Rate, Shannon, TruncatedShannon
 
 _TINY = 1e-30
+"""A device whose range begins at 0 is followed down to this part of its upper end."""
 _PROBE = 1e-6
-_Range = tuple[FloatArray, FloatArray, FloatArray]
 
 
-def _demand(problem: AllocationProblem, rate: Rate, log_price: float, span: _Range) -> FloatArray:
-    """Demand under ``rate``, which may be made of chords of another one.
+class Demand:
+    """Devices that have a choice: 0 <= ``least_hz`` < ``most_hz`` < inf, arrays (n,), and bandwidth is worth something to all."""
 
-    A chord's slope lies between the derivatives at its ends, so the demand under chords lies in the piece that holds the
-    demand under the rate whose chords they are: solve for that one first, then within one straight piece.
-    """
-    if not isinstance(rate, Blocks | TruncatedShannon):
-        return _search(dataclasses.replace(problem, rate=rate), log_price, span)
-    nearby = _demand(problem, rate.curved(), log_price, span)
-    return np.clip(_on_piece(problem, rate, log_price, nearby), span[0], span[1])
+    def __init__(self, problem: AllocationProblem, least_hz: FloatArray, most_hz: FloatArray) -> None:
+        self.least_hz, self.most_hz = least_hz, most_hz
+        self._snr_hz, self._compute_s, self._bits = problem.snr_hz, problem.prunable_time_s, problem.prunable_bits
+        self._pull = log_pull(problem)
+        self._chords: list[Blocks | TruncatedShannon] = []
+        self._smooth: Rate = problem.rate
+        while isinstance(self._smooth, Blocks | TruncatedShannon):
+            self._chords.insert(0, self._smooth)
+            self._smooth = self._smooth.curved()
+        self._low, self._high = np.log(np.maximum(least_hz, _TINY * most_hz)), np.log(most_hz)
+        self._at_low, self._at_high = self._height(self._low), self._height(self._high)
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether demand has neither kinks nor jumps."""
+        return not self._chords
 
-def _on_piece(problem: AllocationProblem, rate: Blocks | TruncatedShannon, log_price: float, nearby: FloatArray) -> FloatArray:
-    """Demand on the straight piece that holds ``nearby``, where R = R_0 + sigma (B - B_0).
+    def log_prices(self) -> tuple[float, float]:
+        """Log prices between which the demand passes from all of ``most_hz`` to ``least_hz`` (next to nothing where that is 0)."""
+        edges = [self._at_low, self._at_high]
+        edges += [self._log_marginal(chord, b) for chord in self._chords[-1:] for b in (np.exp(self._low), self.most_hz)]
+        return float(min(edge.min() for edge in edges)) - 1e-9, float(max(edge.max() for edge in edges)) + 1e-9
 
-    w C sigma / (t_u R + Q)^2 = lambda gives t_u R + Q = v = sqrt(w C sigma / lambda): solved for B, cut to the piece.
-    """
-    snr, compute_s, bits = problem.snr_hz, problem.prunable_time_s, problem.prunable_bits
-    left, right = rate.piece(nearby, snr)
-    below, width = rate.value(left, snr), right - left
-    straight = width > 0
-    rise = np.where(straight, rate.value(right, snr) - below, 0.0)
-    slope = np.divide(rise, width, out=np.zeros_like(rise), where=straight)
-    with np.errstate(divide="ignore"):
-        reach = np.exp(0.5 * (log_pull(problem) + np.log(slope) - log_price)) - (compute_s * below + bits)
-    span = compute_s * rise
-    share = np.divide(reach, span, out=np.where(reach >= 0, 1.0, 0.0), where=span > 0)
-    return np.where(straight, left + np.clip(share, 0.0, 1.0) * width, nearby)
+    def typical_log_price(self, few_hz: FloatArray, many_hz: FloatArray) -> float:
+        """Median, over the devices whose shares differ, of the log marginal value half-way between two sets of shares."""
+        differ = many_hz > few_hz
+        rate = self._chords[-1] if self._chords else self._smooth
+        return float(np.median(self._log_marginal(rate, 0.5 * (few_hz + many_hz))[differ]))
 
+    def at(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
+        """Shares [Hz] (n,) at a price; where an interval is equally good, one of its ends. ``guess_hz``: where the search starts.
 
-def _search(problem: AllocationProblem, log_price: float, span: _Range) -> FloatArray:
-    """Root of log w y'(B) = log price in log B: Newton's method with a difference quotient, kept inside a bracket.
+        A chord's slope lies between the derivatives at its ends, so the demand under chords lies in the piece that holds the
+        demand under the rate whose chords they are: that one first, then one straight piece.
+        """
+        share = self._search(log_price, guess_hz)
+        for chord in self._chords:
+            share = np.clip(self._on_piece(chord, log_price, share), self.least_hz, self.most_hz)
+        return share
 
-    Where a step leaves the bracket, or is not half as long as the one before, the middle is tried.
-    """
-    least, most, guess = span
-    low, high = np.log(np.maximum(least, _TINY * most)), np.log(most)
-    at_least = log_marginal(problem, least, side="right") <= log_price
-    at_most = log_marginal(problem, most, side="left") >= log_price
-    high, low = np.where(at_least, low, high), np.where(at_most, high, low)
-    log_b = np.clip(np.log(np.maximum(guess, _TINY * most)), low, high)
-    last = high - low
-    for _ in range(200):
-        b = np.exp(log_b)
-        height = log_marginal(problem, b) - log_price
-        low, high = np.where(height >= 0, np.maximum(low, log_b), low), np.where(height <= 0, np.minimum(high, log_b), high)
-        slope = (log_marginal(problem, b * (1.0 + _PROBE)) - log_price - height) / _PROBE
-        with np.errstate(divide="ignore", invalid="ignore"):
+    def clear_smoothly(self, share_hz: FloatArray, band_hz: float) -> tuple[FloatArray, float] | None:
+        """Shares that sum to the band, and their log price, were the rate smooth; None if the iteration does not settle.
+
+        Newton's method for all devices and the price at once: around its present share each device's demand is a power law in the
+        price, cut to its range, and for power laws the price that clears the band is found without asking for rates.
+        """
+        log_b = np.clip(np.log(np.maximum(share_hz, _TINY * self.most_hz)), self._low, self._high)
+        height = self._height(log_b)
+        slope = np.minimum((self._height(log_b + _PROBE) - height) / _PROBE, -_PROBE)
+        log_price = float(np.average(height, weights=np.exp(log_b)))
+        for _ in range(30):
+            log_price, trial = self._clear_power_laws(log_b, height, slope, (log_price, band_hz))
+            moved = trial - log_b
+            if np.abs(moved).max() <= 1e-12:
+                share = np.exp(trial)
+                return (share, log_price) if abs(share.sum() / band_hz - 1.0) <= 1e-12 else None
+            before, log_b, height = height, trial, self._height(trial)
+            far = np.abs(moved) > 1e-7
+            slope = np.where(far, np.minimum((height - before) / np.where(far, moved, 1.0), -_PROBE), slope)
+        return None
+
+    def _clear_power_laws(
+        self, log_b: FloatArray, height: FloatArray, slope: FloatArray, target: tuple[float, float]
+    ) -> tuple[float, FloatArray]:
+        """Log price at which the power laws B e^((log price - height) / slope), cut to the ranges, sum to the band, and their log B."""
+        log_price, band_hz = target
+        cheap = float((height + slope * (self._high - log_b)).min())
+        dear = float((height + slope * (self._low - log_b)).max())
+        for _ in range(100):
+            trial = log_b + (log_price - height) / slope
+            inside = (trial > self._low) & (trial < self._high)
+            trial = np.clip(trial, self._low, self._high)
+            share = np.exp(trial)
+            excess = float(np.log(max(share.sum() / band_hz, 1e-30)))
+            cheap, dear = (max(cheap, log_price), dear) if excess > 0 else (cheap, min(dear, log_price))
+            gain = float(np.sum(share[inside] / slope[inside])) / band_hz
+            step = -excess / gain if gain < 0 else np.inf
+            if abs(excess) <= 1e-15 or abs(step) <= 1e-14 or dear - cheap <= 1e-14:
+                break
+            log_price = log_price + step if cheap < log_price + step < dear else 0.5 * (cheap + dear)
+        return log_price, trial
+
+    def _search(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
+        """Root of ln w y'(B) = log price in log B: Newton's method with a difference quotient, kept inside a bracket.
+
+        Where a step leaves the bracket, or is not half as long as the one before, the middle is tried.
+        """
+        low, high = self._low.copy(), self._high.copy()
+        at_low, at_high = self._at_low <= log_price, self._at_high >= log_price
+        high, low = np.where(at_low, low, high), np.where(at_high, high, low)
+        log_b = np.clip(np.log(np.maximum(guess_hz, _TINY * self.most_hz)), low, high)
+        last = high - low
+        for _ in range(200):
+            height = self._height(log_b) - log_price
+            low, high = np.where(height >= 0, np.maximum(low, log_b), low), np.where(height <= 0, np.minimum(high, log_b), high)
+            slope = np.minimum((self._height(log_b + _PROBE) - log_price - height) / _PROBE, -1e-300)
             trial = log_b - height / slope
-        good = (trial >= low) & (trial <= high) & (np.abs(trial - log_b) <= 0.5 * last)
-        trial = np.where(good, trial, 0.5 * (low + high))
-        last = np.abs(trial - log_b)
-        log_b = trial
-        if np.all((good & (last <= 1e-9)) | (high - low <= 1e-14)):
-            break
-    return np.where(at_least, least, np.where(at_most, most, np.exp(log_b)))
+            good = (trial >= low) & (trial <= high) & (np.abs(trial - log_b) <= 0.5 * last)
+            trial = np.where(good, trial, 0.5 * (low + high))
+            last = np.abs(trial - log_b)
+            log_b = trial
+            if np.all((good & (last <= 1e-9)) | (high - low <= 1e-14)):
+                break
+        return np.where(at_low, self.least_hz, np.where(at_high, self.most_hz, np.exp(log_b)))
+
+    def _on_piece(self, rate: Blocks | TruncatedShannon, log_price: float, nearby_hz: FloatArray) -> FloatArray:
+        """Demand on the straight piece that holds ``nearby_hz``, where R = R_0 + sigma (B - B_0).
+
+        w C sigma / (t_u R + Q)^2 = lambda gives t_u R + Q = sqrt(w C sigma / lambda): solved for B, cut to the piece.
+        """
+        left, right = rate.piece(nearby_hz, self._snr_hz)
+        straight = right > left
+        width = np.where(straight, right - left, 1.0)
+        below = rate.value(left, self._snr_hz)
+        rise = np.where(straight, rate.value(right, self._snr_hz) - below, 0.0)
+        with np.errstate(divide="ignore"):
+            reach = np.exp(0.5 * (self._pull + np.log(rise / width) - log_price)) - (self._compute_s * below + self._bits)
+        span = self._compute_s * rise
+        part = np.divide(reach, span, out=np.where(reach >= 0, 1.0, 0.0), where=span > 0)
+        return np.where(straight, left + np.clip(part, 0.0, 1.0) * width, nearby_hz)
+
+    def _height(self, log_b: FloatArray) -> FloatArray:
+        return self._log_marginal(self._smooth, np.exp(log_b))
+
+    def _log_marginal(self, rate: Rate, bandwidth_hz: FloatArray) -> FloatArray:
+        """ln(w C R' / (t_u R + Q)^2) as in ``closed_forms.log_marginal``, at least -1e4 so that it stays finite."""
+        if isinstance(rate, Shannon | ErgodicRayleigh):
+            value, slope = rate.tangent(bandwidth_hz, self._snr_hz)
+        else:
+            value, slope = rate.value(bandwidth_hz, self._snr_hz), rate.derivative(bandwidth_hz, self._snr_hz)
+        work = self._compute_s * value + self._bits
+        with np.errstate(divide="ignore"):
+            return np.maximum(self._pull + np.log(slope / (work * work)), -1e4)

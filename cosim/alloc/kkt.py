@@ -34,9 +34,10 @@ class KKT(Component):
 
     def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:  # noqa: ARG002
         """The optimum of ``problem``; draws no random numbers. O(n) memory, O(n) time per step of the search."""
-        selected = _largest_set(problem)
+        least, most = bandwidth_range_hz(problem)
+        selected = _largest_set(problem, least)
         part = subset(problem, selected)
-        share, price = _clear(part)
+        share, price = _clear(part, least[selected], most[selected])
         bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
         bandwidth[selected], ratio[selected] = share, prune_ratio(part, share)
         answer = make_allocation(problem, selected, ratio, bandwidth)
@@ -44,9 +45,10 @@ class KKT(Component):
         return dataclasses.replace(answer, certificate=certify(problem, answer, price))
 
 
-def _largest_set(problem: AllocationProblem) -> BoolArray:
+def _largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
     """Mask (n,) of as many devices as the band can serve at their prune_max, cheapest first."""
-    least, _ = bandwidth_range_hz(problem)
+    if least.sum() <= problem.bandwidth_hz:
+        return np.ones(least.shape, np.bool_)
     order = np.lexsort((problem.device_ids, least))
     fits = np.cumsum(least[order]) <= problem.bandwidth_hz
     selected = np.zeros(least.shape, np.bool_)
@@ -54,9 +56,8 @@ def _largest_set(problem: AllocationProblem) -> BoolArray:
     return selected
 
 
-def _clear(problem: AllocationProblem) -> tuple[FloatArray, float]:
+def _clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
     """Bandwidths (n,) and the price at which demand meets the band."""
-    least, most = bandwidth_range_hz(problem)
     band = problem.bandwidth_hz
     wants = (log_pull(problem) > -np.inf) & (most > least)
     ceiling = np.where(wants, most, least)
@@ -79,28 +80,33 @@ def _fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
 def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     """The price at which demand adds up to ``band``, and the shares there.
 
-    Secant steps of log demand against log price inside a bracket, the middle where they leave it or do not shorten it.
-    It ends when the demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
+    Smooth demand: all conditions at once. Otherwise, or where that does not settle, secant steps of log demand against log
+    price inside a bracket. It ends when demand is met to rounding, or when it jumps: then between the demands on both sides.
     """
+    start = _fill(demand.least_hz, demand.most_hz, band)
+    settled = demand.clear_smoothly(start, band)
+    if settled is not None and demand.is_smooth:
+        return np.clip(settled[0], demand.least_hz, demand.most_hz), float(np.exp(settled[1]))
+    many, few = demand.most_hz, demand.least_hz
     cheap, dear = demand.log_prices()
-    many, few = demand.most, demand.least
-    share = _fill(few, many, band)
-    log_price, slope, slow, previous = demand.log_price_near(share), -1.0, 0, (0.0, 0.0)
+    share, log_price = settled or (start, 0.5 * (cheap + dear))
+    slope, slow, previous = -1.0, 0, (np.nan, np.nan)
     while dear - cheap > 1e-13:
         share = demand.at(log_price, share)
-        excess = float(np.log(share.sum() / band))
+        excess, width = float(np.log(max(share.sum() / band, 1e-30))), dear - cheap
         if abs(excess) <= 1e-14:
-            return _fill(demand.least, share, band), float(np.exp(log_price))
-        width = dear - cheap
-        if excess > 0:
-            cheap, many = log_price, share
-        else:
-            dear, few = log_price, share
-        if excess != previous[1] and previous[0] != 0.0:
-            slope = (excess - previous[1]) / (log_price - previous[0])
-        previous = (log_price, excess)
+            return _fill(demand.least_hz, share, band), float(np.exp(log_price))
+        cheap, many, dear, few = (log_price, share, dear, few) if excess > 0 else (cheap, many, log_price, share)
+        rise = (excess - previous[1]) / (log_price - previous[0])
+        slope, previous = (rise if rise < 0 else slope), (log_price, excess)
         slow = slow + 1 if dear - cheap > 0.5 * width else 0
         log_price -= excess / slope
         if not cheap < log_price < dear or slow >= 3:
-            log_price, slow = 0.5 * (cheap + dear), 0
+            log_price, slow = _between(demand.typical_log_price(few, many), cheap, dear), 0
     return _fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
+
+
+def _between(log_price: float, cheap: float, dear: float) -> float:
+    """``log_price`` moved into the bracket, a hair away from its ends."""
+    hair = min(0.5 * (dear - cheap), 5e-14)
+    return min(max(log_price, cheap + hair), dear - hair)

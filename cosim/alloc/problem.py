@@ -17,6 +17,8 @@ TOLERANCE = 1e-9
 
 def subset(problem: AllocationProblem, chosen: BoolArray) -> AllocationProblem:
     """The problem of some of its devices: ``chosen`` is a mask (n,)."""
+    if chosen.all():
+        return problem
     per_device = ("device_ids", "weight", "fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits", "snr_hz", "prune_max")
     return dataclasses.replace(problem, **{name: getattr(problem, name)[chosen] for name in per_device})
 
