@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cosim.cli import app
 
-DEEP = "a: " + "[" * 3000 + "]" * 3000
+DEEP = "a:\n" + "- " * 3000
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
 BROKEN = {
     "empty": ("", ["is empty"]),

@@ -42,7 +42,7 @@ def test_positions_of_keys_and_values():
         ("a: @b", "x:1:4: not YAML"),
         ("a: \x07", "not YAML: unacceptable character"),
         ("a: " + "1" * 5000, "a number of more than 100 characters"),
-        ("a: " + "[" * 5000, "x: nested too deeply"),
+        ("a:\n" + "- " * 5000, "x: nested too deeply"),
     ],
 )
 def test_refusals(text, message):
