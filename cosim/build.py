@@ -100,8 +100,13 @@ def run(
         where = f"round {simulation.state.round}, which began at {simulation.state.clock_s:.6g} s"
         raise SimulationError(f"the simulation failed in {where}: {type(error).__name__}: {error}") from error
     finally:
-        trace.close()
-        book.write(status, simulation.wall_s)
+        try:
+            trace.close()
+        except RunError:
+            status = "failed"  # a full disk: what is written stays
+            raise
+        finally:
+            book.write(status, simulation.wall_s)
     return Run.open(directory)
 
 

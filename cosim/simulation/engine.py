@@ -21,8 +21,6 @@ from cosim.simulation.uplink_process import UplinkProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from numpy.typing import ArrayLike
-
     from cosim.interfaces import FloatArray, IntArray
     from cosim.simulation.parts import Parts
     from cosim.trace.writer import TraceWriter
@@ -46,6 +44,7 @@ class Simulation:
         self._uplink = UplinkProcess(self._env, Medium(parts.uplink, parts.world), self._upload_done)
         self._news = self._env.event()
         self._round: Round | None = None
+        self._events: list[tuple[float, str, int, int, str]] = []
         self._processes: dict[int, simpy.Process] = {}
         self._uploaded: dict[int, simpy.Event] = {}
         self.state = State.initial(parts.devices.count)
@@ -155,6 +154,7 @@ class Simulation:
             self._trace.append("rounds", round_row(record, update, evaluation, devices))
             if parts.radio_interval_s is not None:
                 self._trace.append("radio", radio_rows(parts, record))
+            self._write_events()
             self._trace.flush()
 
     def _finish_tickets(self, now_s: float) -> None:
@@ -235,14 +235,15 @@ class Simulation:
     def _log(self, kind: str, time_s: float, device: int = -1, detail: str = "") -> None:
         """A row of the optional events table; device -1: the server's."""
         if self._parts.record_events:
-            row: dict[str, ArrayLike] = {
-                "t_s": [time_s],
-                "kind": [kind],
-                "round": [self.state.round],
-                "device": [device],
-                "detail": [detail],
-            }
-            self._trace.append("events", row)
+            self._events.append((float(time_s), kind, self.state.round, device, detail))
+
+    def _write_events(self) -> None:
+        """The round's events in time order; of simultaneous ones, the first that happened comes first."""
+        if self._events:
+            columns = zip(*sorted(self._events, key=lambda event: event[0]), strict=True)
+            names = ("t_s", "kind", "round", "device", "detail")
+            self._trace.append("events", dict(zip(names, map(list, columns), strict=True)))
+            self._events.clear()
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

@@ -1,0 +1,65 @@
+"""Real training inside the simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cosim
+
+SMALL = "scenarios/small_5dev.yaml"
+
+
+def simulate(out, workers=1, **overrides):
+    chosen = {name.replace("__", "."): value for name, value in overrides.items()}
+    return cosim.run(cosim.Scenario.load(SMALL, overrides=chosen), out=out, workers=workers)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("runs") / "small")
+
+
+def test_accuracy_rises_and_loss_falls(run):
+    assert run.rounds.train_loss.iloc[-1] < run.rounds.train_loss.iloc[0]
+    assert run.rounds.accuracy_mean.iloc[-1] > run.rounds.accuracy_mean.iloc[0]
+    assert run.devices.accuracy.between(0, 1).all()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_same_seed_same_tables_for_any_number_of_workers(run, tmp_path, workers):
+    again = simulate(tmp_path / "again", workers=workers)
+    for table in ("rounds", "devices"):
+        pd.testing.assert_frame_equal(getattr(run, table), getattr(again, table), check_exact=True)
+    assert again.manifest["fingerprint"] == run.manifest["fingerprint"]
+
+
+def test_another_seed_gives_other_tables(run, tmp_path):
+    other = simulate(tmp_path / "other", seed=2)
+    assert not np.isclose(other.rounds.train_loss, run.rounds.train_loss).any()
+    assert other.manifest["fingerprint"] != run.manifest["fingerprint"]
+
+
+def test_the_resolved_scenario_gives_the_same_run(run, tmp_path):
+    again = cosim.run(cosim.Scenario.load(run.directory / "scenario.yaml"), out=tmp_path / "again", workers=1)
+    assert again.manifest["fingerprint"] == run.manifest["fingerprint"]
+
+
+def test_pruning_error_stays_below_its_bound(run):
+    """Magnitude masks: the smallest fraction rho of the entries holds at most that fraction of the squared norm."""
+    assert (run.rounds.pruning_error <= run.rounds.pruning_bound * (1 + 1e-6)).all()
+    assert (run.rounds.pruning_error > 0).all()
+
+
+def test_payload_shrinks_with_the_pruning_ratio(run):
+    rows = run.devices[run.devices.selected].sort_values("prune_ratio")
+    assert (rows.payload_bits.diff().dropna() <= 0).all()
+    assert (rows.kept_flops.diff().dropna() <= 1e-3).all()
+
+
+def test_late_devices_keep_their_personal_part(tmp_path):
+    """With a deadline that nobody meets, nothing is aggregated, yet personal parts learn and accuracy rises."""
+    run = simulate(tmp_path / "late", round__policy__after=0.26, round__latency_threshold=2.0, rounds=4)
+    assert set(run.devices.status) == {"late"}
+    assert (run.rounds.devices_arrived == 0).all()
+    assert run.rounds.accuracy_mean.iloc[-1] > run.rounds.accuracy_mean.iloc[0]
+    assert run.rounds.global_accuracy.notna().all()
