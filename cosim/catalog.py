@@ -27,6 +27,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "mobility": {
             "static": "cosim.net.mobility:Static",
             "random_waypoint": "cosim.net.mobility:RandomWaypoint",
+            "gauss_markov": "cosim.net.gauss_markov:GaussMarkov",
+            "manhattan": "cosim.net.manhattan:Manhattan",
         },
         "pathloss": {
             "uma": "cosim.net.pathloss:UrbanMacro",

@@ -53,6 +53,15 @@ class Trajectories(Protocol):
         ...
 
 
+@runtime_checkable
+class Visits(Trajectories, Protocol):
+    """Trajectories of devices that come and go. Outside its presence a device keeps its nearest position, at rest."""
+
+    def presence_s(self, device_ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        """(first, last): a device is there at first <= t < last; arrays (n,), last may be inf."""
+        ...
+
+
 class Mobility(Protocol):
     """Role ``mobility``."""
 

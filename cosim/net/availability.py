@@ -11,7 +11,7 @@ from cosim.component import Component, quantity
 from cosim.net.timeline import Timeline
 
 if TYPE_CHECKING:
-    from cosim.interfaces import BoolArray, FloatArray, IntArray
+    from cosim.interfaces import AvailabilityProcess, BoolArray, FloatArray, IntArray
     from cosim.rng import Streams
 
 _CHANGES: Final = 16
@@ -83,3 +83,28 @@ class OnOffProcess:
         state = (last[:, 1:2].astype(np.int64) + 1 + np.arange(_CHANGES)) % 2
         times = np.add.accumulate(np.column_stack([last[:, 2], -np.log1p(-draws) * self._means_s[state]]), axis=1)
         return np.stack([times[:, :-1], state.astype(np.float64), times[:, 1:]], axis=-1)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WhilePresent:
+    """An availability process of devices that are there only from ``first_s`` to ``last_s`` (devices,)."""
+
+    process: AvailabilityProcess
+    first_s: FloatArray
+    last_s: FloatArray
+
+    def online(self, time_s: float, device_ids: IntArray) -> BoolArray:
+        """Whether devices (n,) are both available and present at ``time_s``."""
+        present = (self.first_s[device_ids] <= time_s) & (time_s < self.last_s[device_ids])
+        return present & self.process.online(time_s, device_ids)
+
+    def next_change_s(self, time_s: float, device_ids: IntArray) -> FloatArray:
+        """When a device (n,) that is online leaves; when it is worth asking again about one that is not; inf once it has vanished.
+
+        That is the next change of availability or presence, whichever is first: a device may come into
+        the area while it is switched off.
+        """
+        first, last = self.first_s[device_ids], self.last_s[device_ids]
+        during = np.minimum(self.process.next_change_s(time_s, device_ids), last)
+        return np.where(time_s < first, first, np.where(time_s < last, during, np.inf))

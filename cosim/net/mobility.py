@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self, final
+from typing import TYPE_CHECKING, Annotated, Any, Self, final
 
 import numpy as np
 from pydantic import BeforeValidator, model_validator
@@ -13,13 +13,11 @@ from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
 from cosim.interfaces import Motion
 from cosim.net.timeline import Timeline
+from cosim.net.trips import TRIPS, motion_on
 
 if TYPE_CHECKING:
     from cosim.interfaces import FloatArray, IntArray
     from cosim.rng import Streams
-
-_TRIPS: Final = 16
-"""Trips drawn at once per device."""
 
 
 def _pairs(value: Any) -> Any:
@@ -122,11 +120,7 @@ def mean_leg_m(width_m: float, height_m: float) -> float:
 
 @final
 class WaypointTrajectories:
-    """The paths of ``RandomWaypoint``, drawn forward on demand and remembered.
-
-    A record of the timeline is a trip: begin [s], from x, y and to x, y [m], length [m], speed [m/s], path
-    travelled before it [m], end of the pause after it [s].
-    """
+    """The paths of ``RandomWaypoint``, drawn forward on demand and remembered; a record of the timeline is a trip."""
 
     def __init__(self, model: RandomWaypoint, extent_m: tuple[float, float], generators: list[np.random.Generator]) -> None:
         self._model = model
@@ -137,18 +131,7 @@ class WaypointTrajectories:
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
         """Motion at times (T,) of devices (n,); times >= 0 in any order."""
-        trips = self._timeline.at(times_s, device_ids)
-        begin, from_x, from_y, to_x, to_y, length, speed, travelled, _ = np.moveaxis(trips, -1, 0)
-        reach = (times_s[:, None] - begin) * speed
-        moving = reach < length
-        progress = np.where(moving, reach, length)
-        part = progress / np.where(length > 0.0, length, 1.0)
-        return Motion(
-            x_m=from_x + (to_x - from_x) * part,
-            y_m=from_y + (to_y - from_y) * part,
-            speed_m_s=np.where(moving, speed, 0.0),
-            travelled_m=travelled + progress,
-        )
+        return motion_on(self._timeline.at(times_s, device_ids), times_s)
 
     def _first(self, rng: np.random.Generator) -> tuple[float, ...]:
         """The trip under way at t = 0."""
@@ -170,10 +153,10 @@ class WaypointTrajectories:
         return 0.0, x, y, to_x, to_y, length, speed, 0.0, length / speed + pause
 
     def _extend(self, device_ids: IntArray, last: FloatArray) -> FloatArray:
-        """The next trips (m, _TRIPS, 9) after the trips ``last`` (m, 9)."""
+        """The next trips (m, TRIPS, 9) after the trips ``last`` (m, 9)."""
         model, (width, height) = self._model, self._extent_m
         # each device draws from its own stream
-        u_x, u_y, u_speed, u_pause = np.moveaxis(np.stack([self._generators[k].random((4, _TRIPS)) for k in device_ids]), 1, 0)
+        u_x, u_y, u_speed, u_pause = np.moveaxis(np.stack([self._generators[k].random((4, TRIPS)) for k in device_ids]), 1, 0)
         to_x, to_y = u_x * width, u_y * height
         from_x, from_y = np.column_stack([last[:, 3], to_x[:, :-1]]), np.column_stack([last[:, 4], to_y[:, :-1]])
         length = np.hypot(to_x - from_x, to_y - from_y)

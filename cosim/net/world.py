@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, final
 import numpy as np
 
 from cosim.errors import CosimWarning, ScenarioError
+from cosim.interfaces import Visits
+from cosim.net.availability import WhilePresent
 from cosim.net.los import sight_field
 from cosim.units import SPEED_OF_LIGHT_M_S, from_db
 
@@ -83,6 +85,8 @@ class World:
         self._shadowing = channel.shadowing.start(channel.pathloss, site_index, streams)
         self._fading = channel.fading.start(SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz, site_index, devices.count, streams)
         self._availability = availability.start(devices.count, streams)
+        if isinstance(self._motion, Visits):  # who is not in the area is offline
+            self._availability = WhilePresent(self._availability, *self._motion.presence_s(np.arange(devices.count)))
         self._frequency_hz = compute.frequency_hz(devices.count, streams)
         self._grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
         self._warned: set[str] = set()
@@ -128,7 +132,7 @@ class World:
         return self._frequency_hz[device_ids]
 
     def online(self, time_s: float, device_ids: IntArray) -> BoolArray:
-        """Whether devices (n,) are there at ``time_s``."""
+        """Whether devices (n,) are there at ``time_s``: available and, if they come and go, in the area."""
         return self._availability.online(time_s, device_ids)
 
     def next_change_s(self, time_s: float, device_ids: IntArray) -> FloatArray:
