@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosim.errors import CosimError, RunError, SimulationError
+from cosim.net.subbands import band_of
 from cosim.net.world import World
 from cosim.rng import Streams
 from cosim.simulation import Parts, Simulation, Threshold
@@ -37,16 +38,7 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         streams=streams,
         devices=scenario.devices,
         site=site,
-        world=World(
-            streams=streams,
-            area=scenario.area,
-            site=site,
-            devices=scenario.devices,
-            mobility=scenario.mobility,
-            channel=scenario.channel,
-            compute=scenario.compute,
-            availability=scenario.availability,
-        ),
+        world=build_world(scenario),
         fading=scenario.channel.fading,
         compute=scenario.compute,
         uplink=scenario.uplink,
@@ -61,6 +53,21 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         learner=scenario.learning.start(scenario.devices.count, streams, workers=workers or len(os.sched_getaffinity(0))),
         record_events=scenario.trace.events,
         radio_interval_s=scenario.trace.radio_interval_s,
+    )
+
+
+def build_world(scenario: Scenario) -> World:
+    """The world of this scenario alone: no learner, no allocator. Raises ScenarioError where its parts do not fit."""
+    return World(
+        streams=Streams(scenario.seed),
+        area=scenario.area,
+        site=scenario.sites[0],
+        devices=scenario.devices,
+        mobility=scenario.mobility,
+        channel=scenario.channel,
+        compute=scenario.compute,
+        availability=scenario.availability,
+        band=band_of(scenario.uplink),
     )
 
 

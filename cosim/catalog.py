@@ -34,8 +34,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "uma": "cosim.net.pathloss:UrbanMacro",
             "umi": "cosim.net.pathloss:UrbanMicro",
             "rma": "cosim.net.pathloss:RuralMacro",
-            "free_space": "cosim.net.pathloss:FreeSpace",
-            "log_distance": "cosim.net.pathloss:LogDistance",
+            "free_space": "cosim.net.distance_laws:FreeSpace",
+            "log_distance": "cosim.net.distance_laws:LogDistance",
         },
         "shadowing": {
             "none": "cosim.net.shadowing:NoShadowing",
@@ -45,6 +45,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "none": "cosim.net.fading:NoFading",
             "block_rayleigh": "cosim.net.fading:BlockRayleigh",
             "jakes": "cosim.net.fading:Jakes",
+            "rician": "cosim.net.rician:Rician",
+            "tdl": "cosim.net.tdl:TappedDelayLine",
         },
         "rate": {
             "shannon": "cosim.rate:Shannon",

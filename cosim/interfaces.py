@@ -73,6 +73,27 @@ class Mobility(Protocol):
 # --- the world: radio -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The band of an uplink, cut into equal sub-bands in which the channel is taken as flat.
+
+    ``bandwidth_hz`` > 0 [Hz]; ``subbands`` F >= 1. Sub-band 0 is the lowest.
+    """
+
+    bandwidth_hz: float
+    subbands: int
+
+    @property
+    def edges_hz(self) -> FloatArray:
+        """Edges of the sub-bands (F+1,) from the band's lower edge [Hz]."""
+        return np.asarray(np.arange(self.subbands + 1) * (self.bandwidth_hz / self.subbands))
+
+    @property
+    def offsets_hz(self) -> FloatArray:
+        """Centres of the sub-bands (F,) from the middle of the band, where the carrier is [Hz]."""
+        return np.asarray((np.arange(self.subbands) + 0.5 - self.subbands / 2) * (self.bandwidth_hz / self.subbands))
+
+
 class PathLoss(Protocol):
     """Role ``pathloss``: the average loss of a link, and the statistics that belong to the same environment."""
 
@@ -88,8 +109,23 @@ class PathLoss(Protocol):
         """Distance over which the line-of-sight state stays correlated [m]."""
         ...
 
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5) -> FloatArray:
-        """Path loss [dB]; raises ValueError outside the model's range."""
+    @property
+    def rician_k_db(self) -> tuple[float, float] | None:
+        """Mean and standard deviation over links of the K factor in line of sight [dB]; None where the model has none."""
+        ...
+
+    def loss_db(
+        self,
+        distance_2d_m: ArrayLike,
+        los: ArrayLike,
+        height_site_m: float = 25.0,
+        height_device_m: float = 1.5,
+        chance: ArrayLike = 0.0,
+    ) -> FloatArray:
+        """Path loss [dB]; raises ValueError outside the model's range.
+
+        ``chance``: a number in [0, 1), uniform over links, that decides what the model leaves to chance.
+        """
         ...
 
     def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray: ...
@@ -121,15 +157,37 @@ class Shadowing(Protocol):
 class FadingProcess(Protocol):
     """The small-scale fading of the links between one site and all devices."""
 
-    def power(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> FloatArray:
-        """|h|^2, mean 1, at times (T,) of devices (n,), which have travelled ``travelled_m`` (T, n) by then."""
+    def power(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray, sight: FloatArray | None = None) -> FloatArray:
+        """|h|^2 (T, n), mean 1, averaged over the band, at times (T,) of devices (n,).
+
+        ``travelled_m`` (T, n): the way they have gone by then. ``sight`` (T, n): share of line of sight in [0, 1], only
+        for a fading that follows it.
+        """
+        ...
+
+
+class SelectiveProcess(FadingProcess, Protocol):
+    """A fading process that differs over the band."""
+
+    def subband_power(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> FloatArray:
+        """|h|^2 (T, n, F) in each sub-band, mean 1."""
         ...
 
 
 class Fading(Protocol):
     """Role ``fading``."""
 
-    def start(self, wavelength_m: float, site: int, devices: int, streams: Streams) -> FadingProcess: ...
+    @property
+    def selective(self) -> bool:
+        """Whether ``start`` gives a SelectiveProcess."""
+        ...
+
+    @property
+    def follows_sight(self) -> bool:
+        """Whether its process must be told of the line of sight."""
+        ...
+
+    def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> FadingProcess: ...
     def ergodic(self, rate: Rate) -> Rate:
         """The mean of ``rate`` over this fading, as a rate in terms of the mean gain's SNR."""
         ...
@@ -144,6 +202,16 @@ class GainSource(Protocol):
 
     def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         """Linear power gain with small-scale fading; (T, n)."""
+        ...
+
+
+class SubbandGains(Protocol):
+    """A channel that differs over the band."""
+
+    @property
+    def band(self) -> Band: ...
+    def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """Linear power gain (T, n, F) in each sub-band; its mean over F is GainSource's."""
         ...
 
 
@@ -193,6 +261,13 @@ class Uplink(Protocol):
 
     def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray:
         """Bandwidth [Hz] (T, n) that each device holds in slots (T,), slot i beginning at i * slot_s."""
+        ...
+
+    def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper edge (T, n) of the contiguous piece that each device holds, from the band's lower edge [Hz].
+
+        The upper less the lower is ``bandwidth_in_slots``.
+        """
         ...
 
 
@@ -437,7 +512,7 @@ class Learner(Protocol):
     def aggregate(self, round_index: int, arrived: IntArray) -> Update: ...
     def evaluate(self, round_index: int) -> Evaluation: ...
     def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """Everything needed to go on, as named arrays; finished tickets are run first."""
+        """Everything needed to go on, as named arrays; tickets not yet run are saved as tickets."""
         ...
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None: ...

@@ -21,6 +21,8 @@ Role = Literal[
     "mobility",
     "shadowing",
     "los",
+    "environment",
+    "indoor",
     "fading",
     "data",
     "compute",

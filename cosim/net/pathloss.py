@@ -1,4 +1,4 @@
-"""Path loss and line-of-sight probability of 3GPP TR 38.901 V17 (tables 7.4.1-1 and 7.4.2-1), and two simpler models.
+"""Path loss and line-of-sight probability of 3GPP TR 38.901 V17 (tables 7.4.1-1 and 7.4.2-1).
 
 Distances are horizontal (2D) distances between site and device; slant (3D) distances follow from the
 heights. ``loss_db`` and ``shadowing_sigma_db`` accept arrays that broadcast against each other.
@@ -6,29 +6,29 @@ heights. ``loss_db`` and ``shadowing_sigma_db`` accept arrays that broadcast aga
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
-from pydantic import model_validator
 
 from cosim.component import Component, quantity
+from cosim.net.link import broadcast, check, link, slant_m, two_values
 from cosim.units import SPEED_OF_LIGHT_M_S
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from cosim.interfaces import BoolArray, FloatArray
+    from cosim.interfaces import FloatArray
 
 _ENVIRONMENT_HEIGHT_M: Final = 1.0
-"""h_E of table 7.4.1-1, note 1: the height of what reflects the ground wave; UMi always, UMa up to 13 m."""
+"""h_E of table 7.4.1-1, note 1: the height of what reflects the ground wave; UMi always, UMa mostly."""
 
 
 @final
 class UrbanMacro(Component):
     """UMa: sites above the roofs of a city. 3GPP TR 38.901 V17, tables 7.4.1-1 and 7.4.2-1.
 
-    Valid for 10 m <= d2D <= 5 km, 0.5 GHz <= carrier <= 100 GHz and device heights of 1.5 to 13 m. For
-    taller devices (to 22.5 m) the standard draws h_E at random for each link; that is refused here.
+    Valid for 10 m <= d2D <= 5 km, 0.5 GHz <= carrier <= 100 GHz and device heights of 1.5 to 22.5 m; the
+    standard's site height is 25 m.
     """
 
     carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", ge=0.5e9, le=100e9)
@@ -44,10 +44,22 @@ class UrbanMacro(Component):
         """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
         return 50.0
 
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5) -> FloatArray:
+    @property
+    def rician_k_db(self) -> tuple[float, float] | None:
+        """K factor in line of sight [dB], table 7.5-6: mean 9, standard deviation 3.5."""
+        return 9.0, 3.5
+
+    def loss_db(
+        self,
+        distance_2d_m: ArrayLike,
+        los: ArrayLike,
+        height_site_m: float = 25.0,
+        height_device_m: float = 1.5,
+        chance: ArrayLike = 0.0,
+    ) -> FloatArray:
         """Path loss [dB].
 
-        With fc in GHz, d = d3D in m and d_BP = 4 (h_site - 1)(h_device - 1) carrier / c:
+        With fc in GHz, d = d3D in m and d_BP = 4 (h_site - h_E)(h_device - h_E) carrier / c:
 
             LOS   d2D <= d_BP:  28 + 22 log10 d + 20 log10 fc
                   d2D >  d_BP:  28 + 40 log10 d + 20 log10 fc - 9 log10(d_BP^2 + (h_site - h_device)^2)
@@ -56,8 +68,9 @@ class UrbanMacro(Component):
         Args:
             distance_2d_m: horizontal distance [m].
             los: whether the link is in line of sight; broadcasts against the distance.
-            height_site_m: height of the site's antenna [m], > 1.
-            height_device_m: height of the device's antenna [m], 1.5 to 13.
+            height_site_m: height of the site's antenna [m], > 1 and, for devices above 13 m, above them.
+            height_device_m: height of the device's antenna [m], 1.5 to 22.5.
+            chance: uniform in [0, 1), one number per link, which decides its h_E (``environment_height_m``); broadcasts.
 
         Returns:
             Loss [dB] in the broadcast shape.
@@ -65,30 +78,49 @@ class UrbanMacro(Component):
         Raises:
             ValueError: a distance or a height is outside the range of the standard.
         """
-        distance, sight = _link(self, distance_2d_m, los)
-        _check("UrbanMacro: site height", height_site_m, 1.001, np.inf)
-        _check("UrbanMacro: device height (above 13 m the standard draws h_E at random, which is not modelled)", height_device_m, 1.5, 13.0)
-        slant = _slant_m(distance, height_site_m, height_device_m)
+        distance, sight = link(self, distance_2d_m, los)
+        check("UrbanMacro: site height", height_site_m, 1.001, np.inf)
+        check("UrbanMacro: device height", height_device_m, 1.5, 22.5)
+        if height_device_m > 13.0:
+            check("UrbanMacro: site height with devices above 13 m", height_site_m, height_device_m, np.inf)
+        environment = self.environment_height_m(distance, height_device_m, chance)
+        slant = slant_m(distance, height_site_m, height_device_m)
         carrier = 20.0 * np.log10(self.carrier_hz / 1e9)
-        breakpoint_m = _breakpoint_m(self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m)
+        breakpoint_m = _breakpoint_m(self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m, environment)
         near = 28.0 + 22.0 * np.log10(slant) + carrier
         far = 28.0 + 40.0 * np.log10(slant) + carrier - 9.0 * np.log10(breakpoint_m**2 + (height_site_m - height_device_m) ** 2)
         clear = np.where(distance <= breakpoint_m, near, far)
         blocked = 13.54 + 39.08 * np.log10(slant) + carrier - 0.6 * (height_device_m - 1.5)
         return np.asarray(np.where(sight, clear, np.maximum(clear, blocked)))
 
+    def environment_height_m(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5, chance: ArrayLike = 0.0) -> FloatArray:
+        """Height h_E of what reflects the ground wave [m], table 7.4.1-1, note 1, from a uniform ``chance`` in [0, 1).
+
+        1 m with probability 1/(1 + C(d2D, h_device)), otherwise any of 12, 15, ..., h_device - 1.5 with equal probability.
+        C = ((h_device - 13)/10)^1.5 g(d2D) from 13 m on and 0 below; g is 0 up to 18 m, beyond it 5/4 (d/100)^3 e^(-d/150). Where
+        the list has no 12 (devices below 13.5 m) it is taken to be 12 alone. The same chance gives more 12s and more than
+        that where C is greater. Arrays broadcast.
+        """
+        distance, u = np.broadcast_arrays(np.asarray(distance_2d_m, np.float64), np.asarray(chance, np.float64))
+        tall = (max(height_device_m - 13.0, 0.0) / 10.0) ** 1.5
+        certain = 1.0 / (1.0 + tall * _tall_gain(distance))
+        values = max(1.0, np.floor((height_device_m - 1.5 - 12.0) / 3.0 + 1e-9) + 1.0)
+        rest = np.divide(u - certain, 1.0 - certain, out=np.zeros(u.shape), where=certain < 1.0)
+        drawn = 12.0 + 3.0 * np.clip(np.floor(rest * values), 0.0, values - 1.0)
+        return np.where(u < certain, _ENVIRONMENT_HEIGHT_M, drawn)
+
     def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray:
         """Probability of line of sight of an outdoor device, table 7.4.2-1.
 
         1 up to 18 m, beyond it (18/d + e^(-d/63) (1 - 18/d)) (1 + C' 5/4 (d/100)^3 e^(-d/150)), where C' is 0 up
-        to a device height of 13 m and ((h_device - 13)/10)^1.5 up to 23 m. Raises ValueError above 23 m.
+        to a device height of 13 m and ((h_device - 13)/10)^1.5 up to 23 m. The product exceeds 1 a little near some tall devices
+        (at 23 m by 2e-3): it is cut there. Raises ValueError above 23 m.
         """
         distance = np.maximum(np.asarray(distance_2d_m, dtype=np.float64), 18.0)
-        _check("UrbanMacro: device height", height_device_m, 0.0, 23.0)
+        check("UrbanMacro: device height", height_device_m, 0.0, 23.0)
         tall = (max(height_device_m - 13.0, 0.0) / 10.0) ** 1.5
         low = 18.0 / distance + np.exp(-distance / 63.0) * (1.0 - 18.0 / distance)
-        high = 1.0 + tall * 1.25 * (distance / 100.0) ** 3 * np.exp(-distance / 150.0)
-        return np.where(distance > 18.0, low * high, 1.0)
+        return np.where(distance > 18.0, np.minimum(low * (1.0 + tall * _tall_gain(distance)), 1.0), 1.0)
 
     def shadowing_sigma_db(
         self,
@@ -98,7 +130,7 @@ class UrbanMacro(Component):
         height_device_m: float = 1.5,  # noqa: ARG002
     ) -> FloatArray:
         """Standard deviation of the shadowing [dB], table 7.4.1-1: LOS 4, NLOS 6."""
-        return _two_values(distance_2d_m, los, 4.0, 6.0)
+        return two_values(distance_2d_m, los, 4.0, 6.0)
 
     def shadowing_correlation_m(self, *, los: bool) -> float:
         """Correlation distance of the shadowing [m], table 7.5-6: LOS 37, NLOS 50."""
@@ -126,7 +158,19 @@ class UrbanMicro(Component):
         """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
         return 50.0
 
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 10.0, height_device_m: float = 1.5) -> FloatArray:
+    @property
+    def rician_k_db(self) -> tuple[float, float] | None:
+        """K factor in line of sight [dB], table 7.5-6: mean 9, standard deviation 5."""
+        return 9.0, 5.0
+
+    def loss_db(
+        self,
+        distance_2d_m: ArrayLike,
+        los: ArrayLike,
+        height_site_m: float = 10.0,
+        height_device_m: float = 1.5,
+        chance: ArrayLike = 0.0,  # noqa: ARG002 - nothing is left to chance
+    ) -> FloatArray:
         """Path loss [dB].
 
         With fc in GHz, d = d3D in m and d_BP = 4 (h_site - 1)(h_device - 1) carrier / c:
@@ -140,6 +184,7 @@ class UrbanMicro(Component):
             los: whether the link is in line of sight; broadcasts against the distance.
             height_site_m: height of the site's antenna [m], > 1.
             height_device_m: height of the device's antenna [m], 1.5 to 22.5.
+            chance: not used: the model leaves nothing to chance.
 
         Returns:
             Loss [dB] in the broadcast shape.
@@ -147,12 +192,14 @@ class UrbanMicro(Component):
         Raises:
             ValueError: a distance or a height is outside the range of the standard.
         """
-        distance, sight = _link(self, distance_2d_m, los)
-        _check("UrbanMicro: site height", height_site_m, 1.001, np.inf)
-        _check("UrbanMicro: device height", height_device_m, 1.5, 22.5)
-        slant = _slant_m(distance, height_site_m, height_device_m)
+        distance, sight = link(self, distance_2d_m, los)
+        check("UrbanMicro: site height", height_site_m, 1.001, np.inf)
+        check("UrbanMicro: device height", height_device_m, 1.5, 22.5)
+        slant = slant_m(distance, height_site_m, height_device_m)
         carrier = np.log10(self.carrier_hz / 1e9)
-        breakpoint_m = _breakpoint_m(self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m)
+        breakpoint_m = _breakpoint_m(
+            self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m, np.float64(_ENVIRONMENT_HEIGHT_M)
+        )
         near = 32.4 + 21.0 * np.log10(slant) + 20.0 * carrier
         far = 32.4 + 40.0 * np.log10(slant) + 20.0 * carrier - 9.5 * np.log10(breakpoint_m**2 + (height_site_m - height_device_m) ** 2)
         clear = np.where(distance <= breakpoint_m, near, far)
@@ -172,7 +219,7 @@ class UrbanMicro(Component):
         height_device_m: float = 1.5,  # noqa: ARG002
     ) -> FloatArray:
         """Standard deviation of the shadowing [dB], table 7.4.1-1: LOS 4, NLOS 7.82."""
-        return _two_values(distance_2d_m, los, 4.0, 7.82)
+        return two_values(distance_2d_m, los, 4.0, 7.82)
 
     def shadowing_correlation_m(self, *, los: bool) -> float:
         """Correlation distance of the shadowing [m], table 7.5-6: LOS 10, NLOS 13."""
@@ -202,7 +249,19 @@ class RuralMacro(Component):
         """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
         return 60.0
 
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 35.0, height_device_m: float = 1.5) -> FloatArray:
+    @property
+    def rician_k_db(self) -> tuple[float, float] | None:
+        """K factor in line of sight [dB], table 7.5-6: mean 7, standard deviation 4."""
+        return 7.0, 4.0
+
+    def loss_db(
+        self,
+        distance_2d_m: ArrayLike,
+        los: ArrayLike,
+        height_site_m: float = 35.0,
+        height_device_m: float = 1.5,
+        chance: ArrayLike = 0.0,  # noqa: ARG002 - nothing is left to chance
+    ) -> FloatArray:
         """Path loss [dB].
 
         With fc in GHz, d = d3D in m, d_BP = 2 pi h_site h_device carrier / c, mean building height h, street width W:
@@ -218,6 +277,7 @@ class RuralMacro(Component):
             los: whether the link is in line of sight; broadcasts against the distance.
             height_site_m: height of the site's antenna [m], 10 to 150.
             height_device_m: height of the device's antenna [m], 1 to 10.
+            chance: not used: the model leaves nothing to chance.
 
         Returns:
             Loss [dB] in the broadcast shape.
@@ -225,12 +285,12 @@ class RuralMacro(Component):
         Raises:
             ValueError: a distance or a height is outside the range of the standard.
         """
-        distance, sight = _broadcast(distance_2d_m, los)
-        _check("RuralMacro: 2D distance in line of sight", distance[sight], 10.0, 10_000.0)
-        _check("RuralMacro: 2D distance without line of sight", distance[~sight], 10.0, 5_000.0)
-        _check("RuralMacro: site height", height_site_m, 10.0, 150.0)
-        _check("RuralMacro: device height", height_device_m, 1.0, 10.0)
-        slant = _slant_m(distance, height_site_m, height_device_m)
+        distance, sight = broadcast(distance_2d_m, los)
+        check("RuralMacro: 2D distance in line of sight", distance[sight], 10.0, 10_000.0)
+        check("RuralMacro: 2D distance without line of sight", distance[~sight], 10.0, 5_000.0)
+        check("RuralMacro: site height", height_site_m, 10.0, 150.0)
+        check("RuralMacro: device height", height_device_m, 1.0, 10.0)
+        slant = slant_m(distance, height_site_m, height_device_m)
         breakpoint_m = self._breakpoint_m(height_site_m, height_device_m)
         far = self._near_db(np.float64(breakpoint_m)) + 40.0 * np.log10(slant / breakpoint_m)
         clear = np.where(distance <= breakpoint_m, self._near_db(slant), far)
@@ -244,7 +304,7 @@ class RuralMacro(Component):
         self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 35.0, height_device_m: float = 1.5
     ) -> FloatArray:
         """Standard deviation of the shadowing [dB], table 7.4.1-1: LOS 4 up to the breakpoint and 6 beyond, NLOS 8."""
-        distance, sight = _broadcast(distance_2d_m, los)
+        distance, sight = broadcast(distance_2d_m, los)
         clear = np.where(distance <= self._breakpoint_m(height_site_m, height_device_m), 4.0, 6.0)
         return np.where(sight, clear, 8.0)
 
@@ -270,139 +330,13 @@ class RuralMacro(Component):
         )
 
 
-@final
-class FreeSpace(Component):
-    """Nothing but distance: Friis' law. Always line of sight, no shadowing of its own; valid from 1 m."""
-
-    carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", gt=0)
-    speed_of_light_m_s: float = quantity(SPEED_OF_LIGHT_M_S, "m/s", "speed of light", gt=0)
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined [m]."""
-        return 1.0, np.inf
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state, which never changes [m]."""
-        return 50.0
-
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5) -> FloatArray:
-        """Path loss 20 log10(4 pi d3D carrier / c) [dB], the same with and without LOS; ValueError below 1 m."""
-        distance, _ = _link(self, distance_2d_m, los)
-        slant = _slant_m(distance, height_site_m, height_device_m)
-        return np.asarray(20.0 * np.log10(4.0 * np.pi * slant * self.carrier_hz / self.speed_of_light_m_s))
-
-    def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray:  # noqa: ARG002
-        """Probability of line of sight: 1."""
-        return np.ones_like(np.asarray(distance_2d_m, dtype=np.float64))
-
-    def shadowing_sigma_db(
-        self,
-        distance_2d_m: ArrayLike,
-        los: ArrayLike,
-        height_site_m: float = 25.0,  # noqa: ARG002
-        height_device_m: float = 1.5,  # noqa: ARG002
-    ) -> FloatArray:
-        """Standard deviation of the shadowing [dB]: 0."""
-        return _two_values(distance_2d_m, los, 0.0, 0.0)
-
-    def shadowing_correlation_m(self, *, los: bool) -> float:  # noqa: ARG002
-        """Correlation distance [m] of a shadowing whose standard deviation the scenario gives."""
-        return 50.0
+def _tall_gain(distance_2d_m: FloatArray) -> FloatArray:
+    """How line of sight grows for tall devices, g(d) of table 7.4.1-1, note 1 (and table 7.4.2-1): 0 up to 18 m."""
+    return np.where(distance_2d_m > 18.0, 1.25 * (distance_2d_m / 100.0) ** 3 * np.exp(-distance_2d_m / 150.0), 0.0)
 
 
-@final
-class LogDistance(Component):
-    """Log-distance law PL = PL0 + 10 n log10(d3D / d0), with shadowing of one standard deviation. Valid for d2D >= d0.
-
-    Source: Rappaport, "Wireless Communications", 2nd ed., section 4.9.1.
-    """
-
-    carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", gt=0)
-    exponent: float = quantity(3.0, "", "path loss exponent n", gt=0)
-    reference_distance_m: float = quantity(1.0, "m", "reference distance d0", gt=0)
-    reference_loss_db: float | None = quantity(None, "dB", "loss PL0 at the reference distance; none: that of free space")
-    sigma_db: float = quantity(8.0, "dB", "standard deviation of the shadowing", ge=0)
-    correlation_m: float = quantity(50.0, "m", "correlation distance of the shadowing", gt=0)
-
-    @model_validator(mode="after")
-    def _reference_is_far_field(self) -> Self:
-        wavelength_m = SPEED_OF_LIGHT_M_S / self.carrier_hz
-        if self.reference_loss_db is None and self.reference_distance_m < wavelength_m:
-            raise ValueError(
-                f"reference_distance_m {self.reference_distance_m:g} m is less than the wavelength {wavelength_m:g} m, where the loss of "
-                "free space means nothing; give reference_loss_db or a greater distance"
-            )
-        return self
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined [m]."""
-        return self.reference_distance_m, np.inf
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state, which never changes [m]."""
-        return 50.0
-
-    def loss_db(self, distance_2d_m: ArrayLike, los: ArrayLike, height_site_m: float = 25.0, height_device_m: float = 1.5) -> FloatArray:
-        """Path loss PL0 + 10 n log10(d3D / d0) [dB], the same with and without LOS; ValueError below d0."""
-        distance, _ = _link(self, distance_2d_m, los)
-        start = self.reference_loss_db
-        if start is None:
-            start = float(20.0 * np.log10(4.0 * np.pi * self.reference_distance_m * self.carrier_hz / SPEED_OF_LIGHT_M_S))
-        slant = _slant_m(distance, height_site_m, height_device_m)
-        return np.asarray(start + 10.0 * self.exponent * np.log10(slant / self.reference_distance_m))
-
-    def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray:  # noqa: ARG002
-        """Probability of line of sight: 1 (the law has one state)."""
-        return np.ones_like(np.asarray(distance_2d_m, dtype=np.float64))
-
-    def shadowing_sigma_db(
-        self,
-        distance_2d_m: ArrayLike,
-        los: ArrayLike,
-        height_site_m: float = 25.0,  # noqa: ARG002
-        height_device_m: float = 1.5,  # noqa: ARG002
-    ) -> FloatArray:
-        """Standard deviation of the shadowing [dB]: ``sigma_db``."""
-        return _two_values(distance_2d_m, los, self.sigma_db, self.sigma_db)
-
-    def shadowing_correlation_m(self, *, los: bool) -> float:  # noqa: ARG002
-        """Correlation distance of the shadowing [m]: ``correlation_m``."""
-        return self.correlation_m
-
-
-def _broadcast(distance_2d_m: ArrayLike, los: ArrayLike) -> tuple[FloatArray, BoolArray]:
-    distance, sight = np.broadcast_arrays(np.asarray(distance_2d_m, dtype=np.float64), np.asarray(los, dtype=np.bool_))
-    return np.ascontiguousarray(distance).reshape(distance.shape), sight
-
-
-def _link(
-    model: UrbanMacro | UrbanMicro | FreeSpace | LogDistance, distance_2d_m: ArrayLike, los: ArrayLike
-) -> tuple[FloatArray, BoolArray]:
-    distance, sight = _broadcast(distance_2d_m, los)
-    _check(f"{type(model).__name__}: 2D distance", distance, *model.distance_range_m)
-    return distance, sight
-
-
-def _check(what: str, value_m: ArrayLike, least_m: float, greatest_m: float) -> None:
-    value = np.asarray(value_m, dtype=np.float64)
-    outside = ~((value >= least_m) & (value <= greatest_m))  # this way round, NaN is outside
-    if outside.any():
-        raise ValueError(f"{what}: {value[outside].flat[0]:g} m is outside {least_m:g} m to {greatest_m:g} m")
-
-
-def _slant_m(distance_2d_m: FloatArray, height_site_m: float, height_device_m: float) -> FloatArray:
-    return np.sqrt(distance_2d_m**2 + (height_site_m - height_device_m) ** 2)
-
-
-def _breakpoint_m(carrier_hz: float, speed_of_light_m_s: float, height_site_m: float, height_device_m: float) -> float:
-    effective = (height_site_m - _ENVIRONMENT_HEIGHT_M) * (height_device_m - _ENVIRONMENT_HEIGHT_M)
-    return 4.0 * effective * carrier_hz / speed_of_light_m_s
-
-
-def _two_values(distance_2d_m: ArrayLike, los: ArrayLike, clear: float, blocked: float) -> FloatArray:
-    _, sight = _broadcast(distance_2d_m, los)
-    return np.where(sight, clear, blocked)
+def _breakpoint_m(
+    carrier_hz: float, speed_of_light_m_s: float, height_site_m: float, height_device_m: float, environment_m: FloatArray | np.float64
+) -> FloatArray:
+    effective = (height_site_m - environment_m) * (height_device_m - environment_m)
+    return np.asarray(4.0 * effective * carrier_hz / speed_of_light_m_s)

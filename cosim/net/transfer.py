@@ -1,6 +1,7 @@
 """Bits drained over the time-varying channel, in vectorised chunks of slots, with exact completion times.
 
-In slot i, device k sends at the constant rate r_ik = R(b_ik, s_k g_k(i * slot_s)). A *forecast* holds the
+In slot i, device k sends at the constant rate r_ik = R(b_ik, s_k g_k(i * slot_s)); where the channel differs over the
+band, at the sum of that over the sub-bands that it holds. A *forecast* holds the
 cumulative bits of the senders over a chunk of slots: from it follow the exact completion times, and what
 has been sent by any moment of the chunk, should the set of senders change there.
 """
@@ -15,7 +16,8 @@ import numpy as np
 from cosim.errors import SimulationError
 
 if TYPE_CHECKING:
-    from cosim.interfaces import BoolArray, FloatArray, GainSource, IntArray, Uplink
+    from cosim.interfaces import Band, BoolArray, FloatArray, GainSource, IntArray, SubbandGains, Uplink
+    from cosim.rate import Rate
 
 CHUNK_ELEMENTS = 8_192
 """Slots x devices whose gains are evaluated together."""
@@ -107,10 +109,11 @@ class Medium:
     kept cannot differ from what would be evaluated again.
     """
 
-    def __init__(self, uplink: Uplink, channel: GainSource) -> None:
-        """``uplink`` schedules the band (the downlink passes an `Ideal` one)."""
+    def __init__(self, uplink: Uplink, channel: GainSource, subbands: SubbandGains | None = None) -> None:
+        """``uplink`` schedules the band (the downlink passes an `Ideal` one); ``subbands``: what differs over it."""
         self.uplink = uplink
-        self._channel = channel
+        self._gain = channel.gain if subbands is None else subbands.gain
+        self._band = None if subbands is None else subbands.band
         self._ids: IntArray = np.zeros(0, np.int64)
         self._window: tuple[int, IntArray, FloatArray] = (0, np.zeros(0, np.int64), np.zeros((0, 0)))
 
@@ -121,8 +124,7 @@ class Medium:
         first += (first + 1) * slot_s <= now_s  # the quotient may fall just short of a slot's edge
         rows = np.flatnonzero(transfers.sending)
         slots, gains = self._gains(transfers, first, rows)
-        bandwidth = self.uplink.bandwidth_in_slots(transfers.quotas, slots)[:, rows]
-        rate = self.uplink.rate.value(bandwidth, transfers.snr_per_gain_hz[rows] * gains)
+        rate = self._rate(transfers, slots, rows, gains)
         edges = np.append(slots, slots[-1] + 1) * slot_s
         edges[0] = now_s
         length = np.maximum(np.diff(edges), 0.0)[:, None]
@@ -158,8 +160,16 @@ class Medium:
             f"{transfers.backlog_bits[row]:.6g} bit are left: its link is too weak; raise powers or bandwidths, or move it nearer"
         )
 
+    def _rate(self, transfers: Transfers, slots: IntArray, rows: IntArray, gains: FloatArray) -> FloatArray:
+        """What rows (m,) send in slots (T,) at gains (T, m), or (T, m, F) [bit/s]."""
+        if self._band is None:
+            bandwidth = self.uplink.bandwidth_in_slots(transfers.quotas, slots)[:, rows]
+            return self.uplink.rate.value(bandwidth, transfers.snr_per_gain_hz[rows] * gains)
+        low, high = (edge[:, rows] for edge in self.uplink.edges_in_slots(transfers.quotas, slots))
+        return selective_rate(self.uplink.rate, self._band, (low, high), transfers.snr_per_gain_hz[rows][:, None] * gains)
+
     def _gains(self, transfers: Transfers, first: int, rows: IntArray) -> tuple[IntArray, FloatArray]:
-        """Slots (T,) from ``first`` on, and the gains (T, m) of some rows there."""
+        """Slots (T,) from ``first`` on, and the gains (T, m), or (T, m, F), of some rows there."""
         start, columns, gains = self._window
         position = np.full(len(transfers.device_ids), -1)
         current = self._ids is transfers.device_ids
@@ -169,11 +179,25 @@ class Medium:
             columns = np.flatnonzero(~transfers.done)
             count = int(np.clip(CHUNK_ELEMENTS // max(1, len(columns)), *CHUNK_SLOTS))
             times = np.arange(first, first + count, dtype=np.float64) * self.uplink.slot_s
-            gains = self._channel.gain(times, transfers.device_ids[columns])
+            gains = self._gain(times, transfers.device_ids[columns])
             start, self._ids, self._window = first, transfers.device_ids, (first, columns, gains)
             position[columns] = np.arange(len(columns))
         slots = np.arange(first, min(first + FORECAST_SLOTS, start + len(gains)))
         return slots, gains[slots[0] - start : slots[-1] + 1 - start, position[rows]]
+
+
+def selective_rate(rate: Rate, band: Band, edges_hz: tuple[FloatArray, FloatArray], snr_hz: FloatArray) -> FloatArray:
+    """Bits per second (...,) over a contiguous piece of a band whose SNR differs: sum_f R(b_f, s_f b_f / b).
+
+    ``edges_hz``: lower and upper edges (...,) of the piece; b_f: its overlap with sub-band f [Hz], b = sum_f b_f;
+    ``snr_hz`` (..., F): SNR in 1 Hz if all power were in sub-band f [Hz].
+    """
+    low, high = (edge[..., None] for edge in edges_hz)
+    sides = band.edges_hz
+    overlap = np.clip(np.minimum(high, sides[1:]) - np.maximum(low, sides[:-1]), 0.0, None)
+    whole = overlap.sum(axis=-1, keepdims=True)
+    share = np.divide(overlap, whole, out=np.zeros_like(overlap), where=whole > 0)
+    return np.asarray(rate.value(overlap, snr_hz * share).sum(axis=-1))
 
 
 def _completion(edges: FloatArray, rate: FloatArray, sent: FloatArray, backlog: FloatArray) -> FloatArray:

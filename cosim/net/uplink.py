@@ -1,7 +1,9 @@
 """The OFDMA uplink: how the bandwidth shares that an allocator decides become bandwidth in each slot.
 
 Time is cut into slots; slot i begins at i * slot_s. In a slot a device's transmit power is spread evenly
-over the band b it holds there, so it sends R(b, s g) bit/s with s g = p g / (N0 Gamma), its SNR in 1 Hz.
+over the band b it holds there, so it sends R(b, s g) bit/s with s g = p g / (N0 Gamma), its SNR in 1 Hz. Where the
+channel differs over the band, b is a contiguous piece at a known place, and each sub-band of it carries its part of the
+power: sum_f R(b_f, s g_f b_f / b) bit/s, b_f being the width of the piece in sub-band f.
 A share is reserved for the round: what a device that has finished leaves free is not given to others.
 """
 
@@ -51,6 +53,8 @@ class _Band(Component):
     def quotas(self, bandwidth_hz: FloatArray) -> FloatArray: ...
     @abstractmethod
     def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray: ...
+    @abstractmethod
+    def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]: ...
 
 
 @final
@@ -81,6 +85,12 @@ class Ideal(_Band):
     def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray:
         """The same bandwidth (T, n) [Hz] in every slot."""
         return np.broadcast_to(quotas, (len(slots), len(quotas)))
+
+    def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper edges (T, n) [Hz]: shares lie side by side from the band's lower edge, in the order of the devices."""
+        shape = len(slots), len(quotas)
+        upper = np.cumsum(quotas)
+        return np.broadcast_to(upper - quotas, shape), np.broadcast_to(upper, shape)
 
 
 @final
@@ -137,12 +147,22 @@ class Allocated(_Band):
 
     def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray:
         """Bandwidth (T, n) [Hz], whole blocks."""
+        starts, ends = self._blocks_in_slots(quotas, slots)
+        return np.asarray((ends - starts) * self.block_hz)
+
+    def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper edges (T, n) [Hz] of the neighbouring blocks that each device holds."""
+        starts, ends = self._blocks_in_slots(quotas, slots)
+        return np.asarray(starts * self.block_hz), np.asarray(ends * self.block_hz)
+
+    def _blocks_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[IntArray, IntArray]:
+        """First block and the one after the last (T, n)."""
         period = self.rotation_slots
         upper = np.cumsum(quotas.astype(np.int64))
         offset = (np.asarray(slots, np.int64) % period * _stride(period) % period)[:, None]
         ends = (upper[None, :] + offset) // period
         starts = (upper[None, :] - quotas.astype(np.int64)[None, :] + offset) // period
-        return (ends - starts) * self.block_hz
+        return starts, ends
 
 
 def _stride(period: int) -> int:

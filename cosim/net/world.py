@@ -5,20 +5,31 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 import numpy as np
 
 from cosim.errors import CosimWarning, ScenarioError
-from cosim.interfaces import Visits
+from cosim.interfaces import Band, Visits
 from cosim.net.availability import WhilePresent
-from cosim.net.los import sight_field
-from cosim.units import SPEED_OF_LIGHT_M_S, from_db
+from cosim.net.los import sight_field, soft_transition
+from cosim.net.subbands import Subbands
+from cosim.units import SPEED_OF_LIGHT_M_S, from_db, to_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cosim.interfaces import Availability, BoolArray, Compute, FloatArray, IntArray, Mobility, Motion
+    from cosim.interfaces import (
+        Availability,
+        BoolArray,
+        Compute,
+        Fading,
+        FloatArray,
+        IntArray,
+        Mobility,
+        Motion,
+        SelectiveProcess,
+    )
     from cosim.net.channel import Channel
     from cosim.net.geometry import Area, Devices, Site
     from cosim.rng import Streams
@@ -36,7 +47,8 @@ _CACHED: Final = 1_048_576
 class LargeScale:
     """Where devices are and what path loss and shadowing make of it; arrays (T, n).
 
-    ``distance_m``: horizontal (2D) distance to the site. ``gain_db``: antennas - path loss - shadowing.
+    ``distance_m``: horizontal (2D) distance to the site. ``gain_db``: antennas - path loss - shadowing. The loss of a
+    wall around the device belongs to the path loss. ``sight``: weight of line of sight in [0, 1]; ``los``: more than half.
     """
 
     x_m: FloatArray
@@ -44,6 +56,7 @@ class LargeScale:
     speed_m_s: FloatArray
     distance_m: FloatArray
     los: BoolArray
+    sight: FloatArray
     pathloss_db: FloatArray
     shadowing_db: FloatArray
     gain_db: FloatArray
@@ -69,9 +82,10 @@ class World:
         channel: Channel,
         compute: Compute,
         availability: Availability,
+        band: Band = Band(1.0, 1),  # noqa: B008 - frozen
         site_index: int = 0,
     ) -> None:
-        """Join the parts; ``site_index`` names the site's random fields.
+        """Join the parts; ``band``: over which a selective fading differs; ``site_index`` names the site's random fields.
 
         Raises:
             ScenarioError: the antenna heights are outside the path-loss model's range.
@@ -81,14 +95,22 @@ class World:
         self._least_m, self._greatest_m = channel.pathloss.distance_range_m
         self._check_heights()
         self._motion = mobility.start((area.width_m, area.height_m), devices.count, streams)
-        self._sight = sight_field(channel.pathloss.los_correlation_m, site_index, streams)
+        wavelength_m = SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz
+        softness = soft_transition(wavelength_m) if channel.los_transition == "smooth" else 0.0
+        self._sight = sight_field(channel.pathloss.los_correlation_m, site_index, streams, softness)
+        self._chance = streams.uniform("environment", devices.count, site_index)
+        self._buildings = channel.buildings
+        self._indoors = channel.buildings.start(channel.pathloss.carrier_hz, devices.count, streams)
         self._shadowing = channel.shadowing.start(channel.pathloss, site_index, streams)
-        self._fading = channel.fading.start(SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz, site_index, devices.count, streams)
+        self._fading = channel.fading.start(channel.pathloss, band, site_index, devices.count, streams)
+        self._follows_sight = channel.fading.follows_sight
         self._availability = availability.start(devices.count, streams)
         if isinstance(self._motion, Visits):  # who is not in the area is offline
             self._availability = WhilePresent(self._availability, *self._motion.presence_s(np.arange(devices.count)))
         self._frequency_hz = compute.frequency_hz(devices.count, streams)
         self._grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
+        self._sight_grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).sight, devices.count)
+        self.subbands = self._subbands(channel.fading, band)
         self._warned: set[str] = set()
 
     def motion(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
@@ -102,15 +124,18 @@ class World:
         either raises a CosimWarning.
         """
         motion = self.motion(times_s, device_ids)
-        heights = self._site.height_m, self._devices.height_m
         distance = np.hypot(motion.x_m - self._site.x_m, motion.y_m - self._site.y_m)
+        outside = np.maximum(distance - self._indoors.depth_m[device_ids], 0.0)
+        sight = self._sight.weight(motion.x_m, motion.y_m, self._pathloss.los_probability(outside, self._devices.height_m))
+        los = sight > 0.5
         within = self._clamp(distance)
-        los = self._sight.visible(motion.x_m, motion.y_m, self._pathloss.los_probability(distance, self._devices.height_m))
-        loss_db = self._pathloss.loss_db(within, los, *heights)
-        sigma_db = self._pathloss.shadowing_sigma_db(within, los, *heights)
-        shadowing_db = self._shadowing.loss_db(motion.x_m, motion.y_m, los, sigma_db)
+        loss_db, shadowing_db = self._losses(motion, within, los, device_ids)
+        mixed = (sight > 0.0) & (sight < 1.0)
+        if mixed.any():
+            loss_db, shadowing_db = self._mix(sight, los, (loss_db, shadowing_db), self._losses(motion, within, ~los, device_ids))
+        loss_db = loss_db + self._indoors.loss_db[device_ids]
         gain_db = self._site.antenna_gain_dbi + self._devices.antenna_gain_dbi - loss_db - shadowing_db
-        return LargeScale(motion.x_m, motion.y_m, motion.speed_m_s, distance, los, loss_db, shadowing_db, gain_db)
+        return LargeScale(motion.x_m, motion.y_m, motion.speed_m_s, distance, los, sight, loss_db, shadowing_db, gain_db)
 
     def mean_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         """Linear power gain (T, n) without small-scale fading, antenna gains included.
@@ -120,7 +145,7 @@ class World:
         return self._in_chunks(self._mean_gain, times_s, device_ids)
 
     def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
-        """Linear power gain (T, n) with small-scale fading: mean_gain x |h|^2."""
+        """Linear power gain (T, n) with small-scale fading, averaged over the band: mean_gain x |h|^2."""
         return self._in_chunks(self._gain, times_s, device_ids)
 
     def straggler_factor(self, round_index: int, device_ids: IntArray) -> FloatArray:
@@ -143,8 +168,37 @@ class World:
         return from_db(self._grid.at(times_s, device_ids))
 
     def _gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
-        travelled_m = self._motion.at(times_s, device_ids).travelled_m
-        return self._mean_gain(times_s, device_ids) * self._fading.power(times_s, travelled_m, device_ids)
+        sight = self._sight_grid.at(times_s, device_ids) if self._follows_sight else None
+        power = self._fading.power(times_s, self._travelled(times_s, device_ids), device_ids, sight)
+        return self._mean_gain(times_s, device_ids) * power
+
+    def _losses(self, motion: Motion, distance_m: FloatArray, los: BoolArray, device_ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Path loss and shadowing [dB] in a state of sight; arrays (T, n)."""
+        heights = self._site.height_m, self._devices.height_m
+        loss_db = self._pathloss.loss_db(distance_m, los, *heights, np.broadcast_to(self._chance[device_ids], distance_m.shape))
+        sigma_db = self._pathloss.shadowing_sigma_db(distance_m, los, *heights)
+        sigma_db = np.where(self._indoors.inside[device_ids], self._buildings.sigma_db, sigma_db)
+        return loss_db, self._shadowing.loss_db(motion.x_m, motion.y_m, los, sigma_db)
+
+    @staticmethod
+    def _mix(
+        sight: FloatArray, los: BoolArray, nearer: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Path loss and shadowing [dB] of w^2 g_LOS + (1 - w^2) g_NLOS, from those of the nearer state and of the other one."""
+        share = np.where(los, sight**2, 1.0 - sight**2)
+        loss_db = -to_db(share * from_db(-nearer[0]) + (1.0 - share) * from_db(-other[0]))
+        both_db = -to_db(share * from_db(-nearer[0] - nearer[1]) + (1.0 - share) * from_db(-other[0] - other[1]))
+        return loss_db, both_db - loss_db
+
+    def _subbands(self, fading: Fading, band: Band) -> Subbands | None:
+        """The channel per sub-band; None where all frequencies fade alike."""
+        if not fading.selective:
+            return None
+        process = cast("SelectiveProcess", self._fading)
+        return Subbands(band, self._mean_gain, lambda times_s, ids: process.subband_power(times_s, self._travelled(times_s, ids), ids))
+
+    def _travelled(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        return self._motion.at(times_s, device_ids).travelled_m
 
     def _in_chunks(self, function: Callable[[FloatArray, IntArray], FloatArray], times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         times, ids = np.asarray(times_s, dtype=np.float64), np.asarray(device_ids, dtype=np.int64)

@@ -41,7 +41,7 @@ class Simulation:
         self._parts, self._trace, self._progress = parts, trace, progress
         self._env = simpy.Environment()
         self._downlink = Medium(Ideal(bandwidth_hz=parts.downlink.bandwidth_hz, slot_s=parts.uplink.slot_s), parts.world)
-        self._uplink = UplinkProcess(self._env, Medium(parts.uplink, parts.world), self._upload_done)
+        self._uplink = UplinkProcess(self._env, Medium(parts.uplink, parts.world, parts.world.subbands), self._upload_done)
         self._news = self._env.event()
         self._round: Round | None = None
         self._events: list[tuple[float, str, int, int, str]] = []

@@ -10,6 +10,7 @@ from scipy.integrate import dblquad
 from scipy.special import j0
 from scipy.stats import kstest
 
+from cosim.interfaces import Band
 from cosim.net.availability import OnOff
 from cosim.net.fading import BlockRayleigh, Jakes
 from cosim.net.los import sight_field
@@ -18,7 +19,8 @@ from cosim.net.pathloss import UrbanMacro, UrbanMicro
 from cosim.net.shadowing import CorrelatedShadowing
 from cosim.rng import Streams
 
-WAVELENGTH_M = 0.0857
+PATHLOSS, BAND = UrbanMacro(), Band(10e6, 1)
+WAVELENGTH_M = 299792458.0 / 3.5e9
 
 # --- small-scale fading -----------------------------------------------------------------------------
 
@@ -26,7 +28,7 @@ WAVELENGTH_M = 0.0857
 def power_along(fading, links, times_s, speed_m_s=0.0, seed=1):
     """|h|^2 (T, links) of devices that drive at one speed."""
     travelled = np.repeat(np.asarray(times_s)[:, None] * speed_m_s, links, axis=1)
-    return fading.start(WAVELENGTH_M, 0, links, Streams(seed)).power(np.asarray(times_s), travelled, np.arange(links))
+    return fading.start(PATHLOSS, BAND, 0, links, Streams(seed)).power(np.asarray(times_s), travelled, np.arange(links))
 
 
 def test_one_instant_of_jakes_is_rayleigh():
@@ -137,7 +139,7 @@ def test_the_share_of_links_in_sight_is_the_probability(model, distance_m):
     angle = 2 * np.pi * np.arange(40) / 40
     x, y = distance_m * np.cos(angle), distance_m * np.sin(angle)
     probability = float(model.los_probability(distance_m))
-    seen = [sight_field(model.los_correlation_m, 0, Streams(seed)).visible(x, y, np.full(40, probability)).mean() for seed in range(300)]
+    seen = [sight_field(model.los_correlation_m, 0, Streams(seed)).weight(x, y, np.full(40, probability)).mean() for seed in range(300)]
     independent = 300 * max(1.0, 2 * np.pi * distance_m / 100)
     assert np.mean(seen) == pytest.approx(probability, abs=4 * np.sqrt(probability * (1 - probability) / independent))
 

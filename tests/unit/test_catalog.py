@@ -111,7 +111,7 @@ def test_a_node_takes_an_instance_and_has_a_default():
         ({"kind": "jakes", "sinusoid": 16}, ("fading", "sinusoid"), "Extra inputs"),
         ({"kind": "jake"}, ("fading", "kind"), "did you mean 'jakes'"),
         ({"kind": 3}, ("fading", "kind"), "must be a word"),
-        ({}, ("fading", "kind"), "is missing; allowed: block_rayleigh, jakes, none, or module:Class"),
+        ({}, ("fading", "kind"), "is missing; allowed: block_rayleigh, jakes, none, rician, tdl, or module:Class"),
         ("jakes", ("fading",), "must be a map such as {kind: none}"),
     ],
 )
@@ -134,7 +134,7 @@ def test_the_class_behind_a_field():
 
 def test_the_schema_lists_all_kinds_and_leaves_room_for_plugins():
     options = Radio.model_json_schema()["properties"]["fading"]["anyOf"]
-    assert [option["title"] for option in options] == ["block_rayleigh", "jakes", "none", "module:Class"]
+    assert [option["title"] for option in options] == ["block_rayleigh", "jakes", "none", "rician", "tdl", "module:Class"]
     jakes = options[1]
     assert jakes["properties"]["kind"] == {"const": "jakes"}
     assert jakes["properties"]["sinusoids"]["unit"] == ""

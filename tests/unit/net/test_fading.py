@@ -2,17 +2,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cosim.interfaces import Band
 from cosim.net.fading import BlockRayleigh, Jakes, NoFading
+from cosim.net.pathloss import UrbanMacro
 from cosim.rate import Shannon
 from cosim.rng import Streams
 
+PATHLOSS, BAND = UrbanMacro(), Band(10e6, 1)
 TIMES = np.arange(40) * 0.005
 IDS = np.arange(12)
 TRAVELLED = np.random.default_rng(0).uniform(0, 1, (40, 12)).cumsum(axis=0)
 
 
 def start(fading, devices=12, seed=1, site=0):
-    return fading.start(0.0857, site, devices, Streams(seed))
+    return fading.start(PATHLOSS, BAND, site, devices, Streams(seed))
 
 
 def test_none_is_one_and_its_ergodic_rate_the_rate_itself():
@@ -62,7 +65,7 @@ def test_phases_stay_accurate_after_a_long_journey():
     process = start(Jakes(residual_doppler_hz=0.0))
     base = 1.0e6
     far = process.power(np.zeros(1), np.full((1, 12), base), IDS)[0]
-    cycles = np.modf(base * process.per_m)[0] + process.phase
+    cycles = np.modf(base * process.waves.per_m[0])[0] + process.waves.phase[0]
     reference = np.abs(np.exp(2j * np.pi * cycles).sum(axis=0)) ** 2 / 32
     np.testing.assert_allclose(far, reference, atol=2e-5)
 

@@ -9,7 +9,7 @@ from cosim.rng import Streams
 def test_probability_zero_and_one_are_certain_and_more_is_more():
     x, y = np.random.default_rng(0).uniform(0, 5000, (2, 2000))
     field = sight_field(50.0, 0, Streams(1))
-    seen = [field.visible(x, y, np.full(2000, p)) for p in (0.0, 0.2, 0.6, 1.0)]
+    seen = [field.weight(x, y, np.full(2000, p)) for p in (0.0, 0.2, 0.6, 1.0)]
     assert not seen[0].any()
     assert seen[3].all()
     for fewer, more in pairwise(seen):
@@ -22,6 +22,6 @@ def test_the_state_does_not_flicker():
     walk = np.arange(0.0, 500.0, 0.5)
     y = np.random.default_rng(1).uniform(0, 1e5, 200)
     field = sight_field(50.0, 0, Streams(2))
-    seen = field.visible(np.tile(walk, (200, 1)), np.repeat(y[:, None], walk.size, axis=1), np.full((200, walk.size), 0.5))
+    seen = field.weight(np.tile(walk, (200, 1)), np.repeat(y[:, None], walk.size, axis=1), np.full((200, walk.size), 0.5))
     changes = np.count_nonzero(seen[:, 1:] != seen[:, :-1])
     assert 0.75 * 900 < changes < 1.25 * 900

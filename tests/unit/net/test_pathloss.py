@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cosim.net.pathloss import FreeSpace, LogDistance, RuralMacro, UrbanMacro, UrbanMicro
+from cosim.net.distance_laws import FreeSpace, LogDistance
+from cosim.net.pathloss import RuralMacro, UrbanMacro, UrbanMicro
 
 # UMa, h_site 25 m, h_device 1.5 m: d_BP = 4 * 24 * 0.5 * f / 299792458; (h_site - h_device)^2 = 552.25
 #   100 m: d3D = sqrt(1e4 + 552.25) = 102.724145, lg = 2.0116725
@@ -127,7 +128,8 @@ def test_distances_outside_the_range_are_refused(model, distance_m, los):
     ("model", "site_m", "device_m"),
     [
         (UrbanMacro(), 25.0, 1.4),
-        (UrbanMacro(), 25.0, 13.1),
+        (UrbanMacro(), 25.0, 22.6),
+        (UrbanMacro(), 15.0, 16.0),
         (UrbanMacro(), 1.0, 1.5),
         (UrbanMicro(), 10.0, 23.0),
         (RuralMacro(), 9.0, 1.5),
@@ -185,3 +187,36 @@ def test_log_distance_slope_and_reference():
     assert free == pytest.approx(FreeSpace().loss_db(250.0, los=True), abs=1e-9)
     with pytest.raises(ValidationError, match="wavelength"):
         LogDistance(reference_distance_m=0.01)
+
+
+def test_environment_height_is_one_metre_up_to_thirteen():
+    chance = np.linspace(0.0, 0.999, 50)
+    for height_m in (1.5, 13.0):
+        assert (UrbanMacro().environment_height_m(400.0, height_m, chance) == 1.0).all()
+    assert (UrbanMacro().environment_height_m(18.0, 22.5, chance) == 1.0).all()  # g is 0 up to 18 m
+
+
+def test_environment_height_of_tall_devices_has_the_standards_distribution():
+    # 22.5 m at 300 m: C = 0.95^1.5 * 1.25 * 27 * e^-2 = 4.22937; P(1 m) = 1/5.22937 = 0.191228, else 12, 15, 18, 21 alike
+    chance = (np.arange(100_000) + 0.5) / 100_000
+    heights, counts = np.unique(UrbanMacro().environment_height_m(300.0, 22.5, chance), return_counts=True)
+    assert heights.tolist() == [1.0, 12.0, 15.0, 18.0, 21.0]
+    np.testing.assert_allclose(counts / 100_000, [0.191228, *[0.808772 / 4] * 4], atol=2e-5)
+    assert np.unique(UrbanMacro().environment_height_m(300.0, 13.4, chance)).tolist() == [1.0, 12.0]
+
+
+def test_environment_height_moves_the_breakpoint():
+    # h_E 21 m: d_BP = 4 (25 - 21)(22.5 - 21) 3.5e9/c = 280.19 m; at 300 m beyond it: 28 + 40 lg 300.0104 + 10.88136 - 9 lg(280.19^2 + 6.25)
+    model = UrbanMacro()
+    far = model.loss_db(300.0, los=True, height_site_m=25.0, height_device_m=22.5, chance=0.9999)
+    assert far == pytest.approx(28 + 40 * np.log10(np.hypot(300, 2.5)) + 20 * np.log10(3.5) - 9 * np.log10(280.1938**2 + 6.25), abs=1e-4)
+    near = model.loss_db(300.0, los=True, height_site_m=25.0, height_device_m=22.5, chance=0.0)
+    assert near == pytest.approx(28 + 22 * np.log10(np.hypot(300, 2.5)) + 20 * np.log10(3.5), abs=1e-9)
+
+
+def test_probabilities_stay_probabilities():
+    distances = np.linspace(0.0, 5000.0, 20_001)
+    for height_m in (1.5, 13.0, 15.0, 18.0, 20.0, 22.5, 23.0):
+        probability = UrbanMacro().los_probability(distances, height_m)
+        assert (probability >= 0.0).all()
+        assert (probability <= 1.0).all()
