@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
-from scipy.special import ndtri
 
 from cosim.component import Component, quantity
 from cosim.units import from_db, to_db
@@ -45,6 +44,8 @@ class Buildings(Component):
 
     def start(self, carrier_hz: float, devices: int, streams: Streams) -> Indoors:
         """Who is inside, how deep, and at what loss; stream ("indoor",), device k its k-th row of four draws."""
+        from scipy.special import ndtri
+
         where, first, second, spread = streams.uniform("indoor", 4 * devices).reshape(devices, 4).T
         inside = where < self.indoor_probability
         depth = np.minimum(first, second) * self.depth_max_m * inside

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 import numpy as np
-from scipy.special import ndtri
 
 from cosim.net.fields import RandomField, gaussian_field
 
@@ -34,6 +33,8 @@ class SightField:
 
     def weight(self, x_m: FloatArray, y_m: FloatArray, probability: FloatArray) -> FloatArray:
         """Weight w of line of sight in [0, 1] where its ``probability`` is P_LOS; arrays of one shape. In sight: w > 1/2."""
+        from scipy.special import ndtri
+
         margin = ndtri(probability) - self.field.at(x_m, y_m)  # +-inf where sight is certain
         if self.softness == 0.0:
             return (margin > 0.0).astype(np.float64)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 import numpy as np
-from scipy.special import ndtri
 
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
@@ -73,6 +72,8 @@ class Rician(Component):
 
     def _direct_share(self, pathloss: PathLoss, chance: FloatArray) -> FloatArray:
         """K / (K + 1) of each link, from uniforms."""
+        from scipy.special import ndtri
+
         if self.k_db is not None:
             k = np.full(chance.shape, from_db(self.k_db))
         elif pathloss.rician_k_db is None:
