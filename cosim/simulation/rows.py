@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.net.energy import compute_energy_j, transmit_energy_j
+from cosim.net.transfer import selective_rate
 from cosim.units import dbm_to_w, to_db
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
     times = np.arange(first, last, dtype=np.float64) * interval_s
     motion = parts.world.motion(times, parts.device_ids)
     gain = parts.world.gain(times, parts.device_ids)
-    bandwidth = _bandwidth_on_air(parts, record, times)
+    bandwidth, rate = _on_air(parts, record, times, gain)
     shape = gain.shape
     columns = {
         "round": np.full(shape, record.index),
@@ -165,20 +166,27 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
         "gain_db": to_db(gain),
         "snr_db": to_db(parts.uplink_snr_per_gain_hz * gain / parts.uplink.bandwidth_hz),
         "blocks": bandwidth / parts.uplink.block_hz,
-        "rate_bps": parts.uplink.rate.value(bandwidth, parts.uplink_snr_per_gain_hz * gain),
+        "rate_bps": rate,
     }
     return {name: np.ravel(values) for name, values in columns.items()}
 
 
-def _bandwidth_on_air(parts: Parts, record: Round, times: FloatArray) -> FloatArray:
-    """Bandwidth (T, devices) that each device sends in at these times."""
-    plan, out = record.plan, np.zeros((len(times), parts.devices.count))
-    quotas = parts.uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
-    held = parts.uplink.bandwidth_in_slots(quotas, (times / parts.uplink.slot_s).astype(np.int64))
+def _on_air(parts: Parts, record: Round, times: FloatArray, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Bandwidth and rate (T, devices) at which each device sends at these times."""
+    plan, ids, uplink, subbands = record.plan, record.device_ids, parts.uplink, parts.world.subbands
+    quotas = uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
+    slots = (times / uplink.slot_s).astype(np.int64)
     end_s = np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
-    on_air = (record.upload_start_s <= times[:, None]) & (times[:, None] < end_s)
-    out[:, record.device_ids] = np.where(on_air, held, 0.0)
-    return out
+    sending = (record.upload_start_s <= times[:, None]) & (times[:, None] < end_s)
+    held = uplink.bandwidth_in_slots(quotas, slots)
+    if subbands is None:
+        rate = uplink.rate.value(held, parts.uplink_snr_per_gain_hz * gain[:, ids])
+    else:
+        snr_hz = parts.uplink_snr_per_gain_hz * subbands.gain(times, ids)
+        rate = selective_rate(uplink.rate, subbands.band, uplink.edges_in_slots(quotas, slots), snr_hz)
+    out = np.zeros((2, len(times), parts.devices.count))
+    out[:, :, ids] = np.where(sending, np.stack([held, rate]), 0.0)
+    return out[0], out[1]
 
 
 def _mean(values: FloatArray) -> float:
