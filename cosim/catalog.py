@@ -29,6 +29,9 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "random_waypoint": "cosim.net.mobility:RandomWaypoint",
             "gauss_markov": "cosim.net.gauss_markov:GaussMarkov",
             "manhattan": "cosim.net.manhattan:Manhattan",
+            "group": "cosim.net.group:Group",
+            "recorded": "cosim.net.recorded:Recorded",
+            "sumo": "cosim.net.sumo:Sumo",
         },
         "pathloss": {
             "uma": "cosim.net.pathloss:UrbanMacro",
