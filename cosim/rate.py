@@ -17,7 +17,6 @@ from typing import Final, Literal, Protocol, TypeAlias, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import model_validator
-from scipy.special import exp1
 
 from cosim.component import Component, quantity
 
@@ -57,8 +56,10 @@ class Shannon(Component):
 
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        rate = b * np.log1p(_snr(b, s)) / LN2
-        return np.where(np.isinf(b), s / LN2, rate) if np.isinf(b).any() else rate
+        endless = np.isinf(b)
+        if endless.any():
+            return np.where(endless, s / LN2, self.value(np.where(endless, 0.0, b), s))
+        return np.asarray(b * np.log1p(_snr(b, s)) / LN2)
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:  # noqa: ARG002
         """R'(B) = log2(1 + x) - x / ((1 + x) ln 2), x = s/B. Smooth: both sides are the same."""
@@ -109,29 +110,31 @@ class TruncatedShannon(Component):
 
     @model_validator(mode="after")
     def _cap_above_least(self) -> TruncatedShannon:
-        if self._snr_cap <= self._snr_min:
+        if self.snr_cap <= self.snr_min:
             raise ValueError(
                 f"efficiency_max_bps_hz {self.efficiency_max_bps_hz:g} bit/s/Hz is reached at an SNR of "
-                f"{10 * np.log10(self._snr_cap):.4g} dB, which must be above snr_min_db {self.snr_min_db:g} dB"
+                f"{10 * np.log10(self.snr_cap):.4g} dB, which must be above snr_min_db {self.snr_min_db:g} dB"
             )
         return self
 
     @property
-    def _snr_min(self) -> float:
+    def snr_min(self) -> float:
+        """Least usable SNR, linear."""
         return float(10.0 ** (self.snr_min_db / 10.0))
 
     @property
-    def _snr_cap(self) -> float:
+    def snr_cap(self) -> float:
+        """SNR at which the cap is reached: 2^(c / alpha) - 1."""
         return float(np.expm1(self.efficiency_max_bps_hz / self.attenuation * LN2))
 
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        used = np.minimum(b, s / self._snr_min)
+        used = np.minimum(b, s / self.snr_min)
         return np.minimum(self.efficiency_max_bps_hz * used, self.attenuation * _SHANNON.value(used, s))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        cap, cut = s / self._snr_cap, s / self._snr_min
+        cap, cut = s / self.snr_cap, s / self.snr_min
         straight = (b < cap) if side == "right" else (b <= cap)
         idle = (b >= cut) if side == "right" else (b > cut)
         curved = self.attenuation * _SHANNON.derivative(np.maximum(b, cap), s)
@@ -139,9 +142,9 @@ class TruncatedShannon(Component):
 
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         r, s = _arrays(rate_bps, snr_hz)
-        cut = s / self._snr_min
+        cut = s / self.snr_min
         curved = np.minimum(_SHANNON.inverse(r / self.attenuation, s), cut)
-        bandwidth = np.where(r <= self.value(s / self._snr_cap, s), r / self.efficiency_max_bps_hz, curved)
+        bandwidth = np.where(r <= self.value(s / self.snr_cap, s), r / self.efficiency_max_bps_hz, curved)
         return np.where(r > self.supremum(s), np.inf, bandwidth)
 
     def supremum(self, snr_hz: ArrayLike) -> FloatArray:
@@ -154,7 +157,7 @@ class TruncatedShannon(Component):
     def piece(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Ends [Hz] of the straight piece that holds B; both are B where R is curved."""
         b, s = _arrays(bandwidth_hz, snr_hz)
-        cap = s / self._snr_cap
+        cap = s / self.snr_cap
         return np.where(b < cap, 0.0, b), np.where(b < cap, cap, b)
 
 
@@ -217,6 +220,57 @@ class ErgodicRayleigh:
 
 @final
 @dataclass(frozen=True)
+class ErgodicTruncated:
+    """Mean of the truncated Shannon rate over Rayleigh fading, s at the mean gain: smooth, where the rate itself has kinks.
+
+    With u = B/s, m the least SNR, M the SNR at the cap, F(v) = e^v E1(v) and D = e^{-mu} F(u (1 + m)) - e^{-Mu} F(u (1 + M)),
+    integrating over the exponential gain (below m u part of the band stays idle, above M u the cap binds) gives
+
+        R(B)  = (alpha s / ln 2) (P(2, mu) ln(1 + m) / m + u e^{-mu} ln(1 + m) + u D)
+        R'(B) = (alpha / ln 2) (e^{-mu} (ln(1 + m) - 1) + e^{-Mu} + (1 + u) D)
+
+    where P is the regularised incomplete gamma function. Checked against quadrature in the tests.
+    """
+
+    rate: TruncatedShannon
+
+    def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
+        from scipy.special import gammainc  # SciPy takes half a second to load: not before it is needed
+
+        b, s = _arrays(bandwidth_hz, snr_hz)
+        inside = (b > 0) & (s > 0) & np.isfinite(b)
+        u, low = _ratio(b, s, inside), self.rate.snr_min
+        total = gammainc(2.0, low * u) * np.log1p(low) / low + u * (np.exp(-low * u) * np.log1p(low) + self._difference(u))
+        mean = self.rate.attenuation / LN2 * s * total
+        return np.where(inside, mean, np.where(b > 0, self.supremum(s), 0.0))
+
+    def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:  # noqa: ARG002
+        """As above. Smooth: both sides are the same."""
+        b, s = _arrays(bandwidth_hz, snr_hz)
+        inside = (b > 0) & (s > 0) & np.isfinite(b)
+        u, low, cap = _ratio(b, s, inside), self.rate.snr_min, self.rate.snr_cap
+        slope = np.exp(-low * u) * (np.log1p(low) - 1.0) + np.exp(-cap * u) + (1.0 + u) * self._difference(u)
+        mean = self.rate.attenuation / LN2 * np.maximum(slope, 0.0)
+        return np.where(inside, mean, np.where((b > 0) | (s <= 0), 0.0, self.rate.efficiency_max_bps_hz))
+
+    def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
+        r, s = _arrays(rate_bps, snr_hz)
+        return _search_inverse(self, r, s)
+
+    def supremum(self, snr_hz: ArrayLike) -> FloatArray:
+        return self.rate.supremum(snr_hz)
+
+    def _difference(self, u: FloatArray) -> FloatArray:
+        """D above."""
+        total = np.zeros_like(u)
+        for sign, snr in ((1.0, self.rate.snr_min), (-1.0, self.rate.snr_cap)):
+            v = np.minimum(u * (1.0 + snr), 1e300)
+            total = total + sign * np.exp(-snr * u) * _rayleigh_profile(v)[0] / v
+        return total
+
+
+@final
+@dataclass(frozen=True)
 class Ergodic:
     """Mean of any rate over Rayleigh fading: R(B, s) = sum_i p_i R0(B, s g_i), g_i exponential.
 
@@ -244,7 +298,9 @@ class Ergodic:
 
 
 def ergodic_rayleigh(rate: Rate) -> Rate:
-    """The mean of a rate over Rayleigh fading as a rate of the mean gain's SNR: exact for Shannon, by quadrature otherwise."""
+    """The mean of a rate over Rayleigh fading, as a rate at the mean gain's SNR: closed forms where known, quadrature otherwise."""
+    if isinstance(rate, TruncatedShannon):
+        return ErgodicTruncated(rate)
     return ErgodicRayleigh() if isinstance(rate, Shannon) else Ergodic(rate)
 
 
@@ -270,12 +326,12 @@ class Blocks:
         inside = np.where(np.isfinite(b), b, 0.0)
         left, right = self._ends(inside, "right")
         below, above = self.rate.value(left, s), self.rate.value(right, s)
-        return np.where(np.isfinite(b), below + (above - below) * ((inside - left) / (right - left)), self.rate.supremum(s))
+        return np.where(np.isfinite(b), below + (above - below) * ((inside - left) / self.block_hz), self.rate.supremum(s))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
         left, right = self._ends(np.where(np.isfinite(b), b, 0.0), side)
-        slope = (self.rate.value(right, s) - self.rate.value(left, s)) / (right - left)
+        slope = (self.rate.value(right, s) - self.rate.value(left, s)) / self.block_hz
         return np.where(np.isfinite(b), slope, 0.0)
 
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
@@ -287,7 +343,7 @@ class Blocks:
         below, above = self.rate.value(left, s), self.rate.value(right, s)
         step = above - below
         share = np.clip(np.divide(r - below, step, out=np.zeros_like(step), where=step > 0), 0.0, 1.0)
-        return np.where(reached, left + share * (right - left), np.inf)
+        return np.where(reached, left + share * self.block_hz, np.inf)
 
     def supremum(self, snr_hz: ArrayLike) -> FloatArray:
         return self.rate.supremum(snr_hz)
@@ -360,15 +416,19 @@ def _rayleigh_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray
 
     From u = 4 on by quadrature of phi = E[u / (u + t)], t exponential, where e^u E1(u) would lose digits to cancellation.
     """
+    from scipy.special import exp1
+
     phi, rest, slope = np.empty_like(u), np.empty_like(u), np.empty_like(u)
     low = u < 4.0
     small, large = u[low], u[~low]
     scaled = np.exp(small) * exp1(small)
     phi[low], rest[low], slope[low] = small * scaled, 1.0 - small * scaled, small * ((1.0 + small) * scaled - 1.0)
-    sums = np.zeros((3, large.size))
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):  # over nodes, never devices: keeps memory at O(n)
-        part = large / (large + node)
-        sums += weight * np.stack([part, part * part, node * part * part])
+    sums = np.empty((3, large.size))
+    for start in range(0, large.size, 4096):  # chunks: keeps memory at O(n)
+        part = large[start : start + 4096]
+        part = part / (part + _NODES[:, None])
+        sums[0, start : start + 4096] = _WEIGHTS @ part
+        sums[1:, start : start + 4096] = np.stack([_WEIGHTS, _WEIGHTS * _NODES]) @ (part * part)
     phi[~low], rest[~low], slope[~low] = sums[0], sums[1] / large, sums[2] / large
     return phi, rest, slope
 
@@ -377,7 +437,7 @@ def _inverse(profile: Profile, odds_per_u: float, rate_bps: ArrayLike, snr_hz: A
     """B with (s / ln 2) phi(B / s) = r."""
     r, s = _arrays(rate_bps, snr_hz)
     load, rest = _load(np.minimum(r, 2.0 * s), s)
-    reached = (r > 0) & (rest > 0)
+    reached = (r > 0) & (rest > 0) & (r < s / LN2)
     bandwidth = np.where(r > 0, np.inf, 0.0)
     bandwidth[reached] = s[reached] * _newton(profile, odds_per_u, load[reached] / rest[reached])
     return bandwidth
@@ -433,22 +493,23 @@ def _mean_over_gain(conditional: Callable[[float], FloatArray]) -> FloatArray:
 
 
 def _search_inverse(rate: Rate, r: FloatArray, s: FloatArray) -> FloatArray:
-    """Inverse of any rate: Newton's method on log R against log B, kept inside a bracket that halves at least every other step."""
+    """Inverse of any rate: Newton's method on log R against log B in a bracket; the middle where a step is not half the last one."""
     bandwidth = np.where(r > 0, np.inf, 0.0)
     reached = (r > 0) & (r < rate.supremum(s))
     r, s = r[reached], s[reached]
     target, low, high = np.log(r), np.log(s) - 60.0, np.log(s) + 60.0
-    log_b = np.clip(target, low, high)
-    for turn in range(200):
+    log_b, last = np.clip(target, low, high), high - low
+    for _ in range(200):
         b = np.exp(log_b)
         value, slope = rate.value(b, s), rate.derivative(b, s)
         error = np.log(value) - target
         low, high = np.where(error <= 0, log_b, low), np.where(error >= 0, log_b, high)
-        step = np.divide(error * value, b * slope, out=np.full_like(error, np.inf), where=slope > 0)
-        guess = log_b - step
-        inside = (guess >= low) & (guess <= high) & (turn % 3 < 2)
-        log_b = np.where(inside, guess, 0.5 * (low + high))
-        if np.all((np.abs(step) < 1e-13) | (high - low < 1e-14)):
+        trial = log_b - np.divide(error * value, b * slope, out=np.full_like(error, np.inf), where=slope > 0)
+        good = (trial >= low) & (trial <= high) & (np.abs(trial - log_b) <= 0.5 * last)
+        trial = np.where(good, trial, 0.5 * (low + high))
+        last = np.abs(trial - log_b)
+        log_b = trial
+        if np.all((good & (last <= 1e-14)) | (high - low <= 1e-14)):
             break
     bandwidth[reached] = np.exp(log_b)
     return bandwidth

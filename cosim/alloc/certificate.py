@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, planned_latency_s
+from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, planned_latency_s, prune_ratio
 from cosim.alloc.problem import subset
 from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
 
@@ -25,8 +25,8 @@ def certify(problem: AllocationProblem, allocation: Allocation, multiplier: floa
 
     - primal: the largest violation of: sum B <= band (relative to the band), t <= T (to T), 0 <= rho <= rho_max, B >= 0;
     - dual: 1 if lambda < 0 or not a number, otherwise 0;
-    - complementarity: the share of the band that is idle, if lambda > 0; and the share of T that is idle for a device that
-      is pruned (its own multiplier is positive);
+    - complementarity: the share of the band that is idle, if lambda > 0; and the pruning beyond closed form 1 of a device with
+      positive weight (the multiplier of its latency is positive, so the latency must be tight unless rho = 0);
     - stationarity: the largest relative change of a B_k that a step towards d = lambda (B times d / lambda, at most a
       doubling), cut to [B_min, B_max], would bring; between d- and d+ there is no step to make;
     - gap: a bound of (optimum - objective) / sum w, from concavity: any feasible B' has
@@ -38,11 +38,10 @@ def certify(problem: AllocationProblem, allocation: Allocation, multiplier: floa
     ratio, share = allocation.prune_ratio[allocation.selected], allocation.bandwidth_hz[allocation.selected]
     price = max(multiplier, 0.0)
     state = _state(part, share, price)
-    latency_s = planned_latency_s(part, ratio, share)
     return Certificate(
-        primal=_primal(part, ratio, share, latency_s),
+        primal=_primal(part, ratio, share),
         dual=0.0 if 0.0 <= multiplier < np.inf else 1.0,
-        complementarity=_complementarity(part, ratio, latency_s, _idle(part, share, price)),
+        complementarity=_complementarity(part, ratio, share, price),
         stationarity=_stationarity(state),
         gap=_gap(state),
     )
@@ -63,31 +62,30 @@ class _State(NamedTuple):
 def _state(problem: AllocationProblem, share: FloatArray, price: float) -> _State:
     """Derivatives are taken a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink.
 
-    Ranges matter, and are worked out, only for devices whose marginal value is not the price; [0, inf] stands for the others.
+    Ranges matter, and are worked out, only for devices whose marginal value is not the price or that are not pruned; [0, inf]
+    stands for the others. Bandwidth beyond B_max is worth nothing.
     """
     left = np.exp(log_marginal(problem, share * (1.0 - _HAIR), side="left"))
     right = np.exp(log_marginal(problem, share * (1.0 + _HAIR), side="right"))
-    off = (right > price * (1.0 + _HAIR)) | (left < price * (1.0 - _HAIR))
+    off = (right > price * (1.0 + _HAIR)) | (left < price * (1.0 - _HAIR)) | (prune_ratio(problem, share) == 0)
     least, most = np.zeros_like(share), np.full_like(share, np.inf)
     least[off], most[off] = bandwidth_range_hz(subset(problem, off))
+    left = np.where(share > most * (1.0 + _HAIR), 0.0, left)
     return _State(problem, share, least, most, left, right, price)
 
 
-def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, latency_s: FloatArray) -> float:
+def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray) -> float:
     band, threshold = problem.bandwidth_hz, problem.latency_threshold_s
-    late = (latency_s - threshold) / threshold if threshold > 0 else np.ones_like(share)
+    late = planned_latency_s(problem, ratio, share) - threshold
+    late = late / threshold if threshold > 0 else np.sign(late)
     outside = np.maximum(-ratio, ratio - problem.prune_max)
     return float(max(0.0, share.sum() / band - 1.0, late.max(), outside.max(), -share.min() / band))
 
 
-def _idle(problem: AllocationProblem, share: FloatArray, price: float) -> float:
-    """Idle part of a band that has a price."""
-    return max(0.0, 1.0 - float(share.sum()) / problem.bandwidth_hz) if price > 0 else 0.0
-
-
-def _complementarity(problem: AllocationProblem, ratio: FloatArray, latency_s: FloatArray, idle_band: float) -> float:
-    pruned = (ratio > 0) & (problem.weight > 0)
-    return float(max(idle_band, np.max(1.0 - latency_s / problem.latency_threshold_s, where=pruned, initial=0.0)))
+def _complementarity(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, price: float) -> float:
+    idle_band = 1.0 - float(share.sum()) / problem.bandwidth_hz if price > 0 else 0.0
+    needless = np.where(problem.weight > 0, ratio - prune_ratio(problem, share), 0.0)
+    return float(max(0.0, idle_band, needless.max()))
 
 
 def _stationarity(state: _State) -> float:

@@ -49,16 +49,17 @@ class Demand:
         rate = self._chords[-1] if self._chords else self._smooth
         return float(np.median(self._log_marginal(rate, 0.5 * (few_hz + many_hz))[differ]))
 
-    def at(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
-        """Shares [Hz] (n,) at a price; where an interval is equally good, one of its ends. ``guess_hz``: where the search starts.
+    def at(self, log_price: float, guess_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Shares [Hz] (n,) at a price, and what they would be were the rate smooth: the next search's ``guess_hz``.
 
+        Where an interval is equally good, the share is one of its ends.
         A chord's slope lies between the derivatives at its ends, so the demand under chords lies in the piece that holds the
         demand under the rate whose chords they are: that one first, then one straight piece.
         """
-        share = self._search(log_price, guess_hz)
+        smooth = share = self._search(log_price, guess_hz)
         for chord in self._chords:
             share = np.clip(self._on_piece(chord, log_price, share), self.least_hz, self.most_hz)
-        return share
+        return share, smooth
 
     def clear_smoothly(self, share_hz: FloatArray, band_hz: float) -> tuple[FloatArray, float] | None:
         """Shares that sum to the band, and their log price, were the rate smooth; None if the iteration does not settle.

@@ -89,10 +89,10 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
         return np.clip(settled[0], demand.least_hz, demand.most_hz), float(np.exp(settled[1]))
     many, few = demand.most_hz, demand.least_hz
     cheap, dear = demand.log_prices()
-    share, log_price = settled or (start, 0.5 * (cheap + dear))
+    guess, log_price = settled or (start, 0.5 * (cheap + dear))
     slope, slow, previous = -1.0, 0, (np.nan, np.nan)
     while dear - cheap > 1e-13:
-        share = demand.at(log_price, share)
+        share, guess = demand.at(log_price, guess)
         excess, width = float(np.log(max(share.sum() / band, 1e-30))), dear - cheap
         if abs(excess) <= 1e-14:
             return _fill(demand.least_hz, share, band), float(np.exp(log_price))

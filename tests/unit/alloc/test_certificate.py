@@ -1,0 +1,118 @@
+"""A certificate must notice everything that is not optimal, and nothing else."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosim.alloc.certificate import certify
+from cosim.alloc.closed_forms import bandwidth_range_hz, prune_ratio
+from cosim.alloc.kkt import KKT
+from cosim.alloc.problem import make_allocation
+from cosim.rate import Blocks, Shannon
+
+
+def allocation(problem, bandwidth):
+    return make_allocation(problem, np.ones(bandwidth.size, bool), prune_ratio(problem, bandwidth), bandwidth)
+
+
+@pytest.fixture
+def solved(random_problem):
+    problem = random_problem(np.random.default_rng(1), 12, Shannon())
+    return problem, KKT().allocate(problem, np.random.default_rng(0))
+
+
+def test_accepts_the_optimum(solved):
+    problem, optimum = solved
+    assert certify(problem, optimum, optimum.multiplier).worst <= 1e-12
+
+
+def test_notices_bandwidth_in_the_wrong_place(solved):
+    problem, optimum = solved
+    least, most = bandwidth_range_hz(problem)
+    giver, taker = np.flatnonzero((optimum.bandwidth_hz > 1.01 * least) & (optimum.bandwidth_hz < 0.99 * most))[:2]
+    for part in (1e-2, 1e-4, 1e-6):
+        moved = optimum.bandwidth_hz.copy()
+        amount = part * moved[giver]
+        moved[giver] -= amount
+        moved[taker] += amount
+        found = certify(problem, allocation(problem, moved), optimum.multiplier)
+        assert 0.05 * part <= found.stationarity <= 3 * part * moved.max() / moved.min()
+        assert found.primal <= 1e-12
+
+
+def test_gap_bounds_the_loss(solved):
+    problem, optimum = solved
+    rng = np.random.default_rng(2)
+    for spread in (1e-3, 1e-2, 1e-1):
+        trial = optimum.bandwidth_hz * (1 + spread * rng.uniform(-1, 1, 12))
+        trial *= problem.bandwidth_hz / trial.sum()
+        trial = np.maximum(trial, bandwidth_range_hz(problem)[0])
+        trial *= min(1.0, problem.bandwidth_hz / trial.sum())
+        answer = allocation(problem, trial)
+        loss = (answer.objective - optimum.objective) / problem.weight.sum()
+        assert loss > 0
+        assert certify(problem, answer, optimum.multiplier).gap >= loss
+
+
+def test_notices_idle_bandwidth(solved):
+    problem, optimum = solved
+    assert certify(problem, allocation(problem, 0.999 * optimum.bandwidth_hz), optimum.multiplier).complementarity == pytest.approx(
+        1e-3, rel=1e-6
+    )
+
+
+def test_notices_needless_pruning(solved):
+    problem, optimum = solved
+    more = dataclasses.replace(optimum, prune_ratio=np.minimum(optimum.prune_ratio + 1e-3, problem.prune_max))
+    assert certify(problem, more, optimum.multiplier).complementarity == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_notices_a_broken_threshold_and_band(solved):
+    problem, optimum = solved
+    less = dataclasses.replace(optimum, prune_ratio=np.maximum(optimum.prune_ratio - 1e-3, 0))
+    assert certify(problem, less, optimum.multiplier).primal > 1e-4
+    wide = dataclasses.replace(optimum, bandwidth_hz=1.01 * optimum.bandwidth_hz)
+    assert certify(problem, wide, optimum.multiplier).primal == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize("multiplier", [-1e-9, np.nan, np.inf])
+def test_notices_a_multiplier_that_is_none(solved, multiplier):
+    problem, optimum = solved
+    assert certify(problem, optimum, multiplier).dual == 1
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.9, 1.1])
+def test_notices_a_wrong_price(solved, factor):
+    problem, optimum = solved
+    assert certify(problem, optimum, factor * optimum.multiplier).stationarity > 1e-2
+
+
+def test_a_share_at_a_kink_is_optimal_for_every_price_between_the_slopes(problem):
+    kinked = problem(2, rate=Blocks(Shannon(), 1e4), bandwidth_hz=1e5, prunable_bits=[2e6, 2e6], prunable_time_s=[0.0, 0.0])
+    shares = np.array([5e4, 5e4])
+    left, right = kinked.rate.derivative(5e4, 1e8, side="left"), kinked.rate.derivative(5e4, 1e8, side="right")
+    for price in np.linspace(float(right), float(left), 5) * 1.9 / 2e6:
+        assert certify(kinked, allocation(kinked, shares), price).worst <= 1e-12
+    for price in np.array([0.99 * right, 1.01 * left]) * 1.9 / 2e6:
+        assert certify(kinked, allocation(kinked, shares), price).stationarity > 5e-3
+
+
+def test_does_not_depend_on_units(solved):
+    problem, optimum = solved
+    off = allocation(problem, optimum.bandwidth_hz * np.linspace(0.9, 1.0, 12))
+    scaled = dataclasses.replace(
+        problem,
+        weight=1e3 * problem.weight,
+        fixed_time_s=60 * problem.fixed_time_s,
+        prunable_time_s=60 * problem.prunable_time_s,
+        latency_threshold_s=60 * problem.latency_threshold_s,
+        fixed_bits=8 * 60 * problem.fixed_bits,
+        prunable_bits=8 * 60 * problem.prunable_bits,
+        snr_hz=8 * problem.snr_hz,
+        bandwidth_hz=8 * problem.bandwidth_hz,
+    )
+    here = certify(problem, off, optimum.multiplier)
+    there = certify(scaled, allocation(scaled, 8 * off.bandwidth_hz), optimum.multiplier * 1e3 / 8)
+    assert dataclasses.astuple(there) == pytest.approx(dataclasses.astuple(here), rel=1e-6, abs=1e-12)
+    assert here.worst > 1e-3
