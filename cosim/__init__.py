@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cosim.build import run as run
     from cosim.errors import CosimError as CosimError
     from cosim.scenario import Scenario as Scenario
+    from cosim.study.results import Study as Study
     from cosim.trace.run import Run as Run
 
 __version__ = "0.1.0"
@@ -23,9 +24,10 @@ _HOME = {
     "run": "cosim.build",
     "Scenario": "cosim.scenario",
     "Run": "cosim.trace.run",
+    "Study": "cosim.study.results",
     "CosimError": "cosim.errors",
 }
-__all__ = ["CosimError", "Run", "Scenario", "__version__", "run"]
+__all__ = ["CosimError", "Run", "Scenario", "Study", "__version__", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -96,6 +96,40 @@ def check(
 
 
 @app.command()
+def study(
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="Study file (YAML).")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(readable=False, help="Study directory; one begun before goes on.  [default: runs/NAME]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; any number gives the same result.  [default: all]")] = None,
+    backend: Annotated[str, typer.Option(metavar="local|ray", help="This machine, or a Ray cluster.")] = "local",
+    quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Simulate variants of a scenario with several seeds; what is finished already is kept."""
+    with console.reporting(quiet=quiet, debug=debug):
+        from cosim.study import plan as plans
+        from cosim.study.execute import BACKENDS, run_study
+
+        chosen = next((name for name in BACKENDS if name == backend), None)
+        if chosen is None:
+            raise CosimError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
+        plan, directory = plans.load(file), out or Path("runs", Path(file).stem)
+        if not quiet:
+            console.say(f"{len(plan.variants)} variants x {len(plan.seeds)} seeds into {directory}")
+        with console.study_progress(quiet=quiet) as progress:
+            result, failed = run_study(plan, directory, workers=workers, backend=chosen, progress=progress)
+        typer.echo(f"study directory: {directory}")
+        finished = result.runs.groupby("variant", observed=False)["finished"].sum()
+        console.table(("variant", "finished", "of"), [(str(name), str(count), str(len(plan.seeds))) for name, count in finished.items()])
+        if failed:
+            raise SimulationError(console.failures(failed))
+        if not quiet:
+            console.say(f"for a table of results: cosim compare {directory}")
+
+
+@app.command()
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
     *,

@@ -17,6 +17,8 @@ import typer
 from cosim.errors import AllocationError, CosimError, CosimWarning, RunError, SimulationError
 
 if TYPE_CHECKING:
+    from cosim.study.execute import Outcome
+    from cosim.study.execute import Progress as StudyProgress
     from cosim.trace.run import Run
 
 BAD_INPUT, FAILED, BAD_RUN = 2, 3, 4
@@ -132,6 +134,26 @@ def _lines() -> Progress:
     return show
 
 
+@contextlib.contextmanager
+def study_progress(*, quiet: bool) -> Iterator[StudyProgress | None]:
+    """A bar over runs on a terminal, a line for each run elsewhere, nothing (None) if quiet. Failures get a line anyway."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("run"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[last]}"), TimeElapsedColumn())
+        with Bar(*columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+            task = bar.add_task("runs", total=None, last="")
+            yield lambda done, runs, ended: bar.update(task, completed=done, total=runs, last=f"{ended.variant} seed {ended.seed}")
+    else:
+        yield lambda done, runs, ended: say(
+            f"run {done}/{runs}  {ended.variant} seed {ended.seed}  {'failed' if ended.error else 'finished'}  wall {ended.wall_s:.1f} s"
+        )
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows of text to stdout: a table on a terminal, aligned plain text elsewhere."""
     if sys.stdout.isatty():
@@ -148,6 +170,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def failures(failed: Sequence[Outcome]) -> str:
+    """Which runs of a study failed, and why, the first five of them."""
+    lines = [f"{ended.variant} seed {ended.seed}: {ended.error}" for ended in failed[:5]]
+    more = [f"... and {len(failed) - 5} more"] if len(failed) > 5 else []
+    return "\n".join([f"{len(failed)} runs failed; the same command tries them again", *lines, *more])
 
 
 def summary(run: Run) -> list[tuple[str, str]]:

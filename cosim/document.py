@@ -64,8 +64,11 @@ def shown(value: Any, width: int = 60) -> str:
     return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in text)
 
 
-def read(path: str | Path) -> Document:
-    """The document in a file. Raises ScenarioError if it is missing, not text, not YAML, empty or not a map."""
+def read(path: str | Path, *, least: str = "scenario is a line such as 'seed: 1'") -> Document:
+    """The document in a file. Raises ScenarioError if it is missing, not text, not YAML, empty or not a map.
+
+    ``least``: what the message about an empty file says the least document is.
+    """
     name = str(path)
     try:
         with Path(path).open("rb") as file:
@@ -84,7 +87,7 @@ def read(path: str | Path) -> Document:
         raise ScenarioError(f"{name}: not a text file in UTF-8 (byte {error.start})") from None
     document = parse(text, name)
     if document.data is None:
-        raise ScenarioError(f"{name}: is empty; the least scenario is a line such as 'seed: 1'")
+        raise ScenarioError(f"{name}: is empty; the least {least}")
     if not isinstance(document.data, dict):
         raise ScenarioError(f"{document.where(())}: must be a map of sections (key: value), not {shown(document.data)}")
     return document

@@ -21,7 +21,7 @@ from cosim.component import Component, quantity
 from cosim.document import Document, Place, dotted, parse, read, shown
 from cosim.errors import ScenarioError
 from cosim.interfaces import CSI, Allocator, Availability, Compute, Learning, Mobility, Selection, Uplink
-from cosim.messages import explain
+from cosim.messages import Where, explain
 from cosim.net.backhaul import Network
 from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
@@ -96,15 +96,20 @@ class Scenario(Component):
         """
         document = read(path)
         folder = Path(path).parent
-        scenario = cls._checked(document.data, folder, lambda place, key: document.where(place, key=key))
+        scenario = cls.checked(document.data, folder, lambda place, key: document.where(place, key=key))
         if not overrides:
             return scenario
         chosen = {override.place_of(name): value for name, value in overrides.items()}
-        data = override.apply(scenario.resolved(), chosen, cls)
-        return cls._checked(data, folder, lambda place, _: f"{document.name}: {_blame(place, chosen)}")
+        return scenario.overridden(chosen, folder, lambda place: f"{document.name}: {blame(place, chosen)}")
+
+    def overridden(self, overrides: Mapping[Place, Any], folder: Path, where: Callable[[Place], str]) -> Scenario:
+        """This scenario with overrides; an error's line begins with ``where(its place)``. Raises ScenarioError."""
+        data = override.apply(self.resolved(), overrides, type(self))
+        return self.checked(data, folder, lambda place, _: where(place))
 
     @classmethod
-    def _checked(cls, data: Any, folder: Path, where: Callable[[Place, bool], str]) -> Scenario:
+    def checked(cls, data: Any, folder: Path, where: Where) -> Scenario:
+        """The scenario that plain data describes; paths are relative to ``folder``. Raises ScenarioError."""
         try:
             return cls.model_validate(data, context={"folder": folder})
         except ValidationError as error:
@@ -132,10 +137,14 @@ def parse_override(text: str) -> tuple[str, Any]:
     return name.strip(), document.data
 
 
-def _blame(place: Place, overrides: Mapping[Place, Any]) -> str:
-    """The override that an error at ``place`` comes from: the longest path around or inside it, else all of them."""
+def blame(place: Place, overrides: Mapping[Place, Any]) -> str:
+    """In words, the overrides that an error at ``place`` comes from."""
     if place in overrides:
         return "override"
+    return "after override " + ", ".join(f"{dotted(path)}={shown(overrides[path])}" for path in culprits(place, overrides))
+
+
+def culprits(place: Place, overrides: Mapping[Place, Any]) -> list[Place]:
+    """The override that an error at ``place`` comes from: the longest path around or inside it, else all of them."""
     related = [path for path in overrides if place[: len(path)] == path or path[: len(place)] == place]
-    culprits = [max(related, key=len)] if related else list(overrides)
-    return "after override " + ", ".join(f"{dotted(path)}={shown(overrides[path])}" for path in culprits)
+    return [max(related, key=len)] if related else list(overrides)

@@ -287,3 +287,44 @@ def test_a_reader_that_leaves_early_is_no_error():
     found = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=True)
     assert found.stdout.startswith("scenario: ")
     assert found.stderr == ""
+
+
+STUDY = "{scenario: small.yaml, seeds: [1, 2], grid: {allocator.kind: [kkt, equal_bandwidth]}}"
+
+
+def test_a_study(call, small, tmp_path):
+    (tmp_path / "two.yaml").write_text(STUDY)
+    result = call("study", "two.yaml", "--workers", 1)
+    assert result.exit_code == 0, result.stderr
+    assert (
+        result.stdout
+        == "study directory: runs/two\nvariant          finished  of\nkkt              2         2\nequal_bandwidth  2         2\n"
+    )
+    assert "2 variants x 2 seeds into runs/two" in result.stderr
+    assert re.search(r"^run 4/4  equal_bandwidth seed 2  finished  wall ", result.stderr, re.MULTILINE)
+    assert cosim.Study.open("runs/two").runs["finished"].all()
+    again = call("study", "two.yaml", "--quiet")
+    assert (again.exit_code, again.stdout, again.stderr) == (0, result.stdout, "")
+
+
+def test_a_study_with_failed_runs_is_3(call, small, tmp_path, monkeypatch):
+    from cosim.study import execute
+
+    outcomes = [execute.Outcome("kkt", seed, 0.1, "too little band") for seed in range(7)]
+    monkeypatch.setattr(execute, "_outcomes", lambda *_: (outcome for outcome in outcomes))
+    (tmp_path / "two.yaml").write_text(STUDY)
+    result = call("study", "two.yaml")
+    assert result.exit_code == 3
+    assert "7 runs failed; the same command tries them again\nkkt seed 0: too little band\n" in result.stderr
+    assert "... and 2 more" in result.stderr
+
+
+def test_bad_studies_are_2_and_leave_nothing(call, small, tmp_path):
+    (tmp_path / "two.yaml").write_text(STUDY.replace("kkt", "kktt"))
+    result = call("study", "two.yaml")
+    assert result.exit_code == 2
+    assert "two.yaml:1:63: override: allocator.kind" in result.stderr
+    assert "did you mean 'kkt'?" in result.stderr
+    (tmp_path / "two.yaml").write_text(STUDY)
+    assert "--backend cloud: must be local or ray" in call("study", "two.yaml", "--backend", "cloud").stderr
+    assert not Path("runs").exists()

@@ -1,0 +1,1 @@
+"""Studies: variants of one scenario x seeds, simulated, read back as one data set, and compared."""
