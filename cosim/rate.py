@@ -25,6 +25,7 @@ Side: TypeAlias = Literal["left", "right"]
 Profile: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
 
 LN2: Final = float(np.log(2.0))
+_CHUNK: Final = 8192
 
 
 class Rate(Protocol):
@@ -424,22 +425,25 @@ def _rayleigh_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray
     scaled = np.exp(small) * exp1(small)
     phi[low], rest[low], slope[low] = small * scaled, 1.0 - small * scaled, small * ((1.0 + small) * scaled - 1.0)
     sums = np.empty((3, large.size))
-    for start in range(0, large.size, 4096):  # chunks: keeps memory at O(n)
-        part = large[start : start + 4096]
+    for start in range(0, large.size, _CHUNK):  # keeps memory at O(n)
+        part = large[start : start + _CHUNK]
         part = part / (part + _NODES[:, None])
-        sums[0, start : start + 4096] = _WEIGHTS @ part
-        sums[1:, start : start + 4096] = np.stack([_WEIGHTS, _WEIGHTS * _NODES]) @ (part * part)
+        sums[0, start : start + _CHUNK] = _WEIGHTS @ part
+        sums[1:, start : start + _CHUNK] = np.stack([_WEIGHTS, _WEIGHTS * _NODES]) @ (part * part)
     phi[~low], rest[~low], slope[~low] = sums[0], sums[1] / large, sums[2] / large
     return phi, rest, slope
 
 
 def _inverse(profile: Profile, odds_per_u: float, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
-    """B with (s / ln 2) phi(B / s) = r."""
+    """B with (s / ln 2) phi(B / s) = r, in chunks that stay in the cache."""
     r, s = _arrays(rate_bps, snr_hz)
-    load, rest = _load(np.minimum(r, 2.0 * s), s)
-    reached = (r > 0) & (rest > 0) & (r < s / LN2)
     bandwidth = np.where(r > 0, np.inf, 0.0)
-    bandwidth[reached] = s[reached] * _newton(profile, odds_per_u, load[reached] / rest[reached])
+    flat_r, flat_s, flat = r.ravel(), s.ravel(), bandwidth.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        load, rest = _load(np.minimum(flat_r[chunk], 2.0 * flat_s[chunk]), flat_s[chunk])
+        reached = (load > 0) & (rest > 0) & (flat_r[chunk] < flat_s[chunk] / LN2)
+        flat[chunk][reached] = flat_s[chunk][reached] * _newton(profile, odds_per_u, load[reached] / rest[reached])
     return bandwidth
 
 
@@ -455,22 +459,18 @@ def _load(r: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _newton(profile: Profile, odds_per_u: float, odds: FloatArray) -> FloatArray:
-    """Solve phi / (1 - phi) = odds for u by Newton's method in logarithms, in chunks that stay in the cache.
+    """Solve phi / (1 - phi) = odds for u by Newton's method in logarithms.
 
     ``odds_per_u``: limit of odds / u for large u. The start is within a few per cent of the solution everywhere.
     """
-    solution = np.empty_like(odds)
-    for start in range(0, odds.size, 8192):
-        part = odds[start : start + 8192]
-        target, log_u = np.log(part), np.log(part / (odds_per_u + np.log1p(1.0 / part)))
-        for _ in range(50):
-            phi, other, slope = profile(np.exp(log_u))
-            step = (np.log(phi / other) - target) * phi * other / slope
-            log_u -= step
-            if np.abs(step).max() < 1e-7:
-                break
-        solution[start : start + 8192] = np.exp(log_u)
-    return solution
+    target, log_u = np.log(odds), np.log(odds / (odds_per_u + np.log1p(1.0 / odds)))
+    for _ in range(50):
+        phi, other, slope = profile(np.exp(log_u))
+        step = (np.log(phi / other) - target) * phi * other / slope
+        log_u -= step
+        if np.abs(step).max(initial=0.0) < 1e-7:
+            break
+    return np.asarray(np.exp(log_u))
 
 
 def _exponential_rule() -> tuple[FloatArray, FloatArray]:

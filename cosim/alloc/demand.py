@@ -15,6 +15,7 @@ from cosim.rate import Blocks, ErgodicRayleigh, Rate, Shannon, TruncatedShannon
 _TINY = 1e-30
 """A device whose range begins at 0 is followed down to this part of its upper end."""
 _PROBE = 1e-6
+_CHUNK = 8192
 
 
 class Demand:
@@ -147,10 +148,17 @@ class Demand:
 
     def _log_marginal(self, rate: Rate, bandwidth_hz: FloatArray) -> FloatArray:
         """ln(w C R' / (t_u R + Q)^2) as in ``closed_forms.log_marginal``, at least -1e4 so that it stays finite."""
-        if isinstance(rate, Shannon | ErgodicRayleigh):
-            value, slope = rate.tangent(bandwidth_hz, self._snr_hz)
-        else:
-            value, slope = rate.value(bandwidth_hz, self._snr_hz), rate.derivative(bandwidth_hz, self._snr_hz)
-        work = self._compute_s * value + self._bits
-        with np.errstate(divide="ignore"):
-            return np.maximum(self._pull + np.log(slope / (work * work)), -1e4)
+        result = np.empty_like(bandwidth_hz)
+        for start in range(0, result.size, _CHUNK):  # temporaries that stay in the cache
+            part = slice(start, start + _CHUNK)
+            value, slope = _tangent(rate, bandwidth_hz[part], self._snr_hz[part])
+            work = self._compute_s[part] * value + self._bits[part]
+            with np.errstate(divide="ignore"):
+                result[part] = np.maximum(self._pull[part] + np.log(slope / (work * work)), -1e4)
+        return result
+
+
+def _tangent(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
+    if isinstance(rate, Shannon | ErgodicRayleigh):
+        return rate.tangent(bandwidth_hz, snr_hz)
+    return rate.value(bandwidth_hz, snr_hz), rate.derivative(bandwidth_hz, snr_hz)
