@@ -131,7 +131,7 @@ class TapProcess:
         power = np.empty((real.shape[1], self.turns.shape[1]))
         for part in pieces(len(power), _COLUMNS):
             power[part] = _squared(cosine, sine, real[:, part], imaginary[:, part]).T
-        return power.reshape(*travelled_m.shape, -1)
+        return power.reshape(*travelled_m.shape, self.turns.shape[1])
 
 
 def _squared(cosine: SingleArray, sine: SingleArray, real: SingleArray, imaginary: SingleArray) -> SingleArray:

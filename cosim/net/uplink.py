@@ -89,8 +89,8 @@ class Ideal(_Band):
     def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
         """Lower and upper edges (T, n) [Hz]: shares lie side by side from the band's lower edge, in the order of the devices."""
         shape = len(slots), len(quotas)
-        upper = np.cumsum(quotas)
-        return np.broadcast_to(upper - quotas, shape), np.broadcast_to(upper, shape)
+        edges = np.cumsum(np.append(0.0, quotas))
+        return np.broadcast_to(edges[:-1], shape), np.broadcast_to(edges[1:], shape)
 
 
 @final

@@ -5,13 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cosim.interfaces import Band
 from cosim.net.availability import OnOff
+from cosim.net.buildings import Buildings
 from cosim.net.channel import Channel
 from cosim.net.compute import ShiftedExponential
 from cosim.net.fading import BlockRayleigh, Jakes
 from cosim.net.geometry import Area, Devices, Site
 from cosim.net.mobility import RandomWaypoint, Static
 from cosim.net.pathloss import RuralMacro, UrbanMacro, UrbanMicro
+from cosim.net.rician import Rician
+from cosim.net.tdl import TappedDelayLine
 from cosim.net.world import World
 from cosim.rng import Streams
 
@@ -21,6 +25,8 @@ CHANNELS = {
     "umi": Channel(pathloss=UrbanMicro(), fading=Jakes(sinusoids=11)),
     "rma": Channel(pathloss=RuralMacro(), fading=BlockRayleigh()),
     "mmwave": Channel(pathloss=UrbanMacro(carrier_hz=28e9)),
+    "tdl": Channel(fading=TappedDelayLine(profile="D", sinusoids=5)),
+    "rician_smooth_indoors": Channel(fading=Rician(), los_transition="smooth", buildings=Buildings(indoor_probability=0.5)),
 }
 MOBILITIES = {"static": Static(), "waypoint": RandomWaypoint(speed_min_m_s=5.0, speed_max_m_s=30.0, pause_max_s=2.0)}
 
@@ -35,6 +41,7 @@ def world(seed=1, count=COUNT, channel="uma", mobility="waypoint"):
         channel=CHANNELS[channel],
         compute=ShiftedExponential(),
         availability=OnOff(mean_on_s=7.0, mean_off_s=3.0),
+        band=Band(9e6, 25),
     )
 
 
@@ -102,3 +109,12 @@ def test_chunks_of_any_width_give_the_same_bits():
     for width in (1, 2, 3, 5, 7, 16, 33, 1000):
         ids = np.arange(width) * (3000 // width)
         np.testing.assert_array_equal(w.gain(times, ids), whole[:, ids])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**40), times=many_times, ids=many_ids)
+def test_a_sub_band_has_one_answer_too(seed, times, ids):
+    times, ids, later = np.array(times), np.array(ids), np.sort(times)
+    whole = world(seed, channel="tdl").subbands.gain(later, np.arange(COUNT))
+    part = world(seed, 40, channel="tdl").subbands.gain(times, ids)
+    np.testing.assert_array_equal(part, whole[np.searchsorted(later, times)][:, ids])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.errors import SimulationError
+from cosim.interfaces import Band
 from cosim.net import transfer
 from cosim.net.transfer import Medium, Transfers
 from cosim.net.uplink import Allocated, Ideal
@@ -135,3 +136,51 @@ def test_a_link_without_power_is_an_error_not_a_hang(monkeypatch):
     weak = Transfers.of(np.array([7]), np.array([1e5]), 1e-30, np.array([1e6]))
     with pytest.raises(SimulationError, match=r"device 7 .* too weak"):
         drain(Medium(Ideal(slot_s=SLOT_S), constant()), weak, 0.0)
+
+
+class Striped:
+    """A channel that differs over a band: any function of (time, device, sub-band)."""
+
+    def __init__(self, band, gain):
+        self.band, self._gain = band, gain
+
+    def gain(self, times_s, device_ids):
+        shape = len(times_s), len(device_ids), self.band.subbands
+        t, k, f = np.asarray(times_s)[:, None, None], np.asarray(device_ids)[:, None], np.arange(self.band.subbands)
+        return self._gain(t, k, f) * np.ones(shape)
+
+
+def test_the_rate_over_a_piece_of_a_selective_band_by_hand():
+    # piece from 0.5 to 2.25 of a band of 4 sub-bands of 1 MHz: 0.5, 1 and 0.25 MHz at SNRs of 1, 3 and 7 MHz in 1 Hz;
+    # power evenly over 1.75 MHz: sum_f b_f log2(1 + s_f / 1.75 MHz)
+    snr = np.array([1e6, 3e6, 7e6, 1e9])
+    rate = transfer.selective_rate(Shannon(), Band(4e6, 4), (np.array(0.5e6), np.array(2.25e6)), snr)
+    expected = 0.5e6 * np.log2(1 + 1 / 1.75) + 1e6 * np.log2(1 + 3 / 1.75) + 0.25e6 * np.log2(1 + 7 / 1.75)
+    assert rate == pytest.approx(expected, rel=1e-12)
+    assert transfer.selective_rate(Shannon(), Band(4e6, 4), (np.array(1e6), np.array(1e6)), snr) == 0.0
+
+
+@pytest.mark.parametrize("uplink", [Ideal(bandwidth_hz=1.8e6, slot_s=SLOT_S), Allocated(bandwidth_hz=1.8e6, slot_s=SLOT_S)])
+def test_a_selective_channel_that_is_flat_changes_nothing(uplink):
+    band = Band(1.8e6, 10)
+    quotas = uplink.quotas(np.array([0.6, 4.4, 5.0]) * 180e3)
+    transfers = Transfers.of(np.arange(3), quotas, 1e6, np.array([4e5, 3e6, 1e6]))
+    flat = Medium(uplink, wavy()).finish(transfers, 0.003)
+    striped = Medium(uplink, wavy(), Striped(band, lambda t, k, _: 1.1 + np.sin(7 * t + k))).finish(transfers, 0.003)
+    assert striped == pytest.approx(flat, rel=1e-9)
+
+
+def test_a_device_sends_over_the_blocks_it_holds_in_a_slot():
+    # 3 blocks; shares 1.5 and 1.5: in every other slot the first device holds block 0 alone, in the others blocks 0 and 1. Block f
+    # has gain f + 1
+    uplink = Allocated(bandwidth_hz=540e3, slot_s=SLOT_S, rotation_slots=2)
+    quotas, snr = uplink.quotas(np.array([270e3, 270e3])), 1e6
+    medium = Medium(uplink, constant(), Striped(Band(540e3, 3), lambda t, k, f: f + 1.0))
+    forecast = medium.forecast(Transfers.of(np.arange(2), quotas, snr, np.full(2, 1e12)).begin(0).begin(1), 0.0)
+    low, high = (edge / 180e3 for edge in uplink.edges_in_slots(quotas, np.arange(2)))
+    for slot in range(2):
+        for device in range(2):
+            held = np.arange(round(low[slot, device]), round(high[slot, device]))
+            expected = sum(180e3 * np.log2(1 + snr * (f + 1) / (180e3 * held.size)) for f in held)
+            assert forecast.rate_bps[slot, device] == pytest.approx(expected, rel=1e-12)
+    assert sorted(np.round(high - low)[:, 0]) == [1, 2]

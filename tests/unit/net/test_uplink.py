@@ -79,3 +79,13 @@ def test_planning_rate_is_the_mean_over_a_rotation():
     held = uplink.bandwidth_in_slots(uplink.quotas(given_hz), np.arange(100))
     realised = Shannon().value(held, snr_hz).mean(axis=0)
     assert realised == pytest.approx(uplink.planning_rate(Shannon()).value(given_hz, snr_hz), rel=1e-12)
+
+
+@pytest.mark.parametrize("uplink", [Ideal(bandwidth_hz=5 * 180e3), Allocated(bandwidth_hz=5 * 180e3, rotation_slots=7)])
+def test_pieces_of_the_band_lie_side_by_side(uplink):
+    quotas, slots = uplink.quotas(np.array([0.3, 2.2, 0.0, 2.5]) * 180e3), np.arange(14)
+    low, high = uplink.edges_in_slots(quotas, slots)
+    np.testing.assert_allclose(high - low, uplink.bandwidth_in_slots(quotas, slots), atol=1e-6)
+    np.testing.assert_array_equal(low[:, 1:], high[:, :-1])
+    assert (low[:, 0] == 0.0).all()
+    assert (high[:, -1] <= uplink.usable_bandwidth_hz * (1 + 1e-12)).all()
