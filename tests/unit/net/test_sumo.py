@@ -94,7 +94,7 @@ def test_simulations_side_by_side_do_not_touch_each_other():
 def test_equal_seeds_give_equal_tables_in_turn_and_at_once(tmp_path):
     def tables(name):
         run = cosim.run(cosim.Scenario.load(SCENARIO, overrides=SHORT), out=tmp_path / name)
-        return run.manifest.fingerprint
+        return run.manifest["fingerprint"]
 
     alone = tables("alone")
     with ThreadPoolExecutor(2) as pool:
