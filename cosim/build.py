@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -12,15 +13,17 @@ from cosim.errors import CosimError, RunError, SimulationError
 from cosim.net.subbands import band_of
 from cosim.net.world import World
 from cosim.rng import Streams
+from cosim.scenario import Scenario
 from cosim.simulation import Parts, Simulation, Threshold
+from cosim.trace.checkpoint import load_checkpoint, save_checkpoint
 from cosim.trace.manifest import fingerprint, scenario_digest, write_manifest
-from cosim.trace.run import Run
+from cosim.trace.run import SCENARIO_NAME, Run
 from cosim.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cosim.scenario import Scenario
+    from cosim.trace.checkpoint import Arrays
     from cosim.trace.manifest import RunStatus
     from cosim.trace.schema import TableName
 
@@ -89,11 +92,51 @@ def run(
     check_free(directory)
     parts = build(scenario, workers=workers)
     directory.mkdir(parents=True, exist_ok=True)
-    scenario.dump(directory / "scenario.yaml")
-    book = _Book(directory, scenario.seed, build_s=time.perf_counter() - begin)
+    scenario.dump(directory / SCENARIO_NAME)
+    book = _Book(directory, scenario, {"build": time.perf_counter() - begin})
     book.write("running")
-    trace = TraceWriter(directory, _tables(scenario))
-    simulation = Simulation(parts, trace, _reporter(progress, scenario.rounds, begin))
+    simulation = Simulation(
+        parts, TraceWriter(directory, _tables(scenario)), progress=_reporter(progress, scenario.rounds, begin), checkpoint=book.checkpoint
+    )
+    return _simulate(simulation, book)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    rounds: int | None = None,
+    workers: int | None = None,
+    progress: Callable[[int, int, float, float], None] | None = None,
+) -> Run:
+    """Go on with a run that was killed, interrupted or failed; the result is the same, bit for bit, as without that.
+
+    ``rounds``: a new, larger number of rounds, which extends a finished run too. A finished run that is not extended is
+    returned unchanged. Raises RunError if the directory is no run or is damaged, or has more rounds already.
+    """
+    begin = time.perf_counter()
+    directory = Path(directory)
+    found = Run.open(directory)
+    scenario = Scenario.load(directory / SCENARIO_NAME)
+    arrays = load_checkpoint(directory, _identity(scenario))
+    done = 0 if arrays is None else int(arrays["round"][0])
+    target = scenario.rounds if rounds is None else rounds
+    if target < done:
+        raise RunError(f"{directory} has {done} rounds already; --rounds {target} would take some away")
+    if found.manifest["status"] == "finished" and target == scenario.rounds:
+        return found
+    scenario = scenario.model_copy(update={"rounds": target})
+    parts = build(scenario, workers=workers)
+    scenario.dump(directory / SCENARIO_NAME)
+    before = dict(found.manifest["wall_times_s"])
+    book = _Book(directory, scenario, {**before, "build": before.get("build", 0.0) + time.perf_counter() - begin})
+    book.write("running")
+    trace = TraceWriter.open_existing(directory, keep_rounds=done) if found.tables else TraceWriter(directory, _tables(scenario))
+    reporter = _reporter(progress, target, begin)
+    return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book)
+
+
+def _simulate(simulation: Simulation, book: _Book) -> Run:
+    """Run to the end; however it ends, the tables and the manifest say so."""
     status: RunStatus = "failed"
     try:
         simulation.run()
@@ -108,13 +151,13 @@ def run(
         raise SimulationError(f"the simulation failed in {where}: {type(error).__name__}: {error}") from error
     finally:
         try:
-            trace.close()
+            simulation.close()
         except RunError:
             status = "failed"  # a full disk: what is written stays
             raise
         finally:
             book.write(status, simulation.wall_s)
-    return Run.open(directory)
+    return Run.open(book.directory)
 
 
 def check_free(directory: Path) -> None:
@@ -135,19 +178,27 @@ def _tables(scenario: Scenario) -> tuple[TableName, ...]:
 
 
 class _Book:
-    """Keeps the manifest of one run."""
+    """Keeps the manifest and the checkpoint of one run; ``wall_s``: wall times spent before the simulation goes on."""
 
-    def __init__(self, directory: Path, seed: int, *, build_s: float) -> None:
-        self._directory, self._seed, self._build_s = directory, seed, build_s
-        self._digest = scenario_digest((directory / "scenario.yaml").read_text(encoding="utf-8"))
+    def __init__(self, directory: Path, scenario: Scenario, wall_s: dict[str, float]) -> None:
+        self.directory, self._seed, self._wall_s = directory, scenario.seed, wall_s
+        self._digest = scenario_digest((directory / SCENARIO_NAME).read_text(encoding="utf-8"))
+        self._identity = _identity(scenario)
+
+    def checkpoint(self, arrays: Arrays) -> None:
+        save_checkpoint(self.directory, arrays, self._identity)
 
     def write(self, status: RunStatus, wall_s: dict[str, float] | None = None) -> None:
-        walls = {"build": self._build_s, **(wall_s or {})}
-        walls["total"] = self._build_s + walls.get("total", 0.0)
-        print_of = fingerprint(self._directory) if status == "finished" else None
+        walls = {phase: self._wall_s.get(phase, 0.0) + spent for phase, spent in {"build": 0.0, **(wall_s or {})}.items()}
+        print_of = fingerprint(self.directory) if status == "finished" else None
         write_manifest(
-            self._directory, status=status, seed=self._seed, scenario_digest=self._digest, wall_times_s=walls, fingerprint=print_of
+            self.directory, status=status, seed=self._seed, scenario_digest=self._digest, wall_times_s=walls, fingerprint=print_of
         )
+
+
+def _identity(scenario: Scenario) -> str:
+    """Digest of all that a checkpoint depends on: the scenario but for its number of rounds."""
+    return scenario_digest(json.dumps({**scenario.resolved(), "rounds": None}, sort_keys=True))
 
 
 def _reporter(progress: Callable[[int, int, float, float], None] | None, rounds: int, begin: float) -> Callable[[int, float], None] | None:

@@ -78,6 +78,27 @@ def run(
 
 
 @app.command()
+def resume(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
+    *,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Number of rounds, more than the run had: extends it.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run that was killed or interrupted; the result is the same, bit for bit, as without that."""
+    with console.reporting(quiet=quiet, debug=debug):
+        from cosim.build import resume as go_on
+        from cosim.trace.run import Run
+
+        target = rounds or int(Run.open(directory).scenario["rounds"])
+        with console.progress(target, quiet=quiet) as progress:
+            result = go_on(directory, rounds=rounds, workers=workers, progress=progress)
+        typer.echo(f"run directory: {directory}")
+        console.table(("", ""), console.summary(result))
+
+
+@app.command()
 def check(
     scenario: Annotated[str | None, typer.Argument(help="Scenario file (YAML).")] = None,
     *,

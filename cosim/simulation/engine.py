@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from cosim.interfaces import FloatArray, IntArray
     from cosim.simulation.parts import Parts
+    from cosim.trace.checkpoint import Arrays
     from cosim.trace.writer import TraceWriter
 
     Process = Generator[simpy.Event, None, None]
 
+_LEARNER = "learner/"
 STALE_PLAN = "round {} would begin at {:.6g} s, but no device will ever be online again: see availability"
 
 
@@ -36,10 +38,25 @@ class Simulation:
     ``wall_s``: wall time by phase (plan, radio, training, evaluation, trace); it goes to the manifest only.
     """
 
-    def __init__(self, parts: Parts, trace: TraceWriter, progress: Callable[[int, float], None] | None = None) -> None:
-        """``progress(rounds done, simulated time)`` is called after each round."""
-        self._parts, self._trace, self._progress = parts, trace, progress
-        self._env = simpy.Environment()
+    def __init__(
+        self,
+        parts: Parts,
+        trace: TraceWriter,
+        *,
+        progress: Callable[[int, float], None] | None = None,
+        checkpoint: Callable[[Arrays], None] | None = None,
+        start: Arrays | None = None,
+    ) -> None:
+        """``progress(rounds done, simulated time)`` is called after each round.
+
+        ``checkpoint`` takes what is needed to go on, whenever the tables have been put on disk; ``start``: such
+        arrays, of an earlier simulation of the same scenario.
+        """
+        self._parts, self._trace, self._progress, self._checkpoint = parts, trace, progress, checkpoint
+        self.state = State.initial(parts.devices.count) if start is None else State.of(start)
+        if start is not None:
+            parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
+        self._env = simpy.Environment(initial_time=self.state.env_now_s)
         self._downlink = Medium(Ideal(bandwidth_hz=parts.downlink.bandwidth_hz, slot_s=parts.uplink.slot_s), parts.world)
         self._uplink = UplinkProcess(self._env, Medium(parts.uplink, parts.world, parts.world.subbands), self._upload_done)
         self._news = self._env.event()
@@ -47,11 +64,10 @@ class Simulation:
         self._events: list[tuple[float, str, int, int, str]] = []
         self._processes: dict[int, simpy.Process] = {}
         self._uploaded: dict[int, simpy.Event] = {}
-        self.state = State.initial(parts.devices.count)
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
 
     def run(self) -> None:
-        """Simulate until the last round has ended. Raises CosimError (with round and time) when it cannot go on."""
+        """Simulate (on) until the last round has ended. Raises CosimError (with round and time) when it cannot go on."""
         with self._timed("total"):
             self._env.run(until=self._env.process(self._server()))
 
@@ -63,9 +79,21 @@ class Simulation:
             record = self._round = self._begin(self.state.round, self.state.clock_s)
             record.end_s = yield from self._await(record)
             self._end(record)
-            self.state.round, self.state.clock_s = record.index + 1, record.end_s
+            self.state.round, self.state.clock_s, self.state.env_now_s = record.index + 1, record.end_s, self._env.now
+            with self._timed("trace"):
+                self.save(force=self.state.round == self._parts.rounds)
             if self._progress:
                 self._progress(self.state.round, self.state.clock_s)
+
+    def save(self, *, force: bool = False) -> None:
+        """Put tables, then the checkpoint on disk; at most every 2 s of wall time unless forced."""
+        if self._trace.flush(force=force) and self._checkpoint:
+            learner = {_LEARNER + name: array for name, array in self._parts.learner.state().items()}
+            self._checkpoint({**self.state.arrays(), **learner})
+
+    def close(self) -> None:
+        """Put the rounds that have ended on disk. Raises RunError when that fails."""
+        self._trace.close()
 
     def _someone_online(self) -> Process:
         """A round begins when there is anybody to take part."""
@@ -155,7 +183,6 @@ class Simulation:
             if parts.radio_interval_s is not None:
                 self._trace.append("radio", radio_rows(parts, record))
             self._write_events()
-            self._trace.flush()
 
     def _finish_tickets(self, now_s: float) -> None:
         """Local work whose end has come may be looked at."""

@@ -8,26 +8,46 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from cosim.interfaces import BoolArray, FloatArray, IntArray, Submodels
     from cosim.simulation.plan import Plan
 
 
 @dataclass(slots=True)
 class State:
-    """What lasts from round to round.
+    """What lasts from round to round: with the learner's arrays, all that a checkpoint needs.
 
     ``ticket_end_s`` (devices,): when the local work that a device has begun ends; inf without such work. A
-    device that was late may still be at it in the next round.
+    device that was late may still be at it in the next round. ``env_now_s``: SimPy's own clock, which may be off
+    ``clock_s`` by rounding, and orders events.
     """
 
     round: int
     clock_s: float
     ticket_end_s: FloatArray
+    env_now_s: float = 0.0
 
     @staticmethod
     def initial(devices: int) -> State:
         """Before the first round."""
         return State(0, 0.0, np.full(devices, np.inf))
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The record as named arrays."""
+        return {
+            "round": np.array([self.round]),
+            "clocks_s": np.array([self.clock_s, self.env_now_s]),
+            "ticket_end_s": self.ticket_end_s.copy(),
+        }
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[np.generic]]) -> State:
+        """The record in such arrays."""
+        clock_s, env_now_s = (float(value) for value in arrays["clocks_s"].tolist())
+        return State(int(arrays["round"][0]), clock_s, np.array(arrays["ticket_end_s"], np.float64), env_now_s)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,136 @@
+"""A run can stop anywhere and go on: the tables are those of a run that never stopped."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import cosim
+from cosim.build import resume
+from cosim.errors import RunError
+from cosim.simulation import Simulation
+from cosim.trace import writer
+
+LATE = {
+    "round.policy.after": {"relative_to_plan": 0.8},
+    "availability.kind": "on_off",
+    "availability.mean_on_s": 3.0,
+    "availability.mean_off_s": 1.0,
+}
+
+
+def scenario(rounds=6, learning="federated"):
+    overrides = {"rounds": rounds, **LATE, **({"learning.kind": "none"} if learning == "none" else {})}
+    return cosim.Scenario.load("scenarios/small_5dev.yaml", overrides=overrides)
+
+
+@pytest.fixture(scope="module", params=["federated", "none"])
+def whole(request, tmp_path_factory):
+    run = cosim.run(scenario(learning=request.param), out=tmp_path_factory.mktemp("whole") / "run")
+    run.learning = request.param
+    return run
+
+
+class Cut(BaseException):
+    """Like a kill: nothing in the program catches it."""
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 5])
+def test_interrupted_in_mid_round_and_resumed(whole, after, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)  # a checkpoint after every round
+    begin = Simulation._begin
+
+    def cut(self, index, now_s):
+        record = begin(self, index, now_s)
+        if index == after:
+            raise Cut
+        return record
+
+    monkeypatch.setattr(Simulation, "_begin", cut)
+    with pytest.raises(Cut):
+        cosim.run(scenario(learning=whole.learning), out=tmp_path / "run")
+    monkeypatch.undo()
+    resumed = resume(tmp_path / "run")
+    assert resumed.manifest["status"] == "finished"
+    for table in ("rounds", "devices"):
+        pd.testing.assert_frame_equal(getattr(resumed, table), getattr(whole, table), check_exact=True)
+    assert resumed.manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
+def test_a_longer_run_is_the_shorter_one_extended(whole, tmp_path):
+    cosim.run(scenario(rounds=2, learning=whole.learning), out=tmp_path / "run")
+    assert resume(tmp_path / "run", rounds=6).manifest["fingerprint"] == whole.manifest["fingerprint"]
+    again = cosim.run(cosim.Scenario.load(tmp_path / "run" / "scenario.yaml"), out=tmp_path / "again")
+    assert again.manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
+def test_a_finished_run_is_returned_unchanged(whole):
+    before = {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")}
+    assert resume(whole.directory).manifest == whole.manifest
+    assert {path: path.stat().st_mtime_ns for path in whole.directory.rglob("*")} == before
+
+
+def test_killed_and_resumed_on_the_command_line(tmp_path):
+    made = cosim.run(scenario(), out=tmp_path / "made")
+    path = tmp_path / "scenario.yaml"
+    shutil.copy(tmp_path / "made" / "scenario.yaml", path)
+    command = [sys.executable, "-m", "cosim", "run", str(path), "--out", str(tmp_path / "run"), "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / "run" / "rounds.parquet").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(
+        [sys.executable, "-m", "cosim", "resume", str(tmp_path / "run"), "--quiet"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert cosim.Run.open(tmp_path / "run").manifest["fingerprint"] == made.manifest["fingerprint"]
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return cosim.run(scenario(rounds=2, learning="none"), out=tmp_path / "run").directory
+
+
+def test_fewer_rounds_than_done_is_refused(finished):
+    with pytest.raises(RunError, match="has 2 rounds already"):
+        resume(finished, rounds=1)
+
+
+def test_a_damaged_checkpoint_is_refused(finished):
+    path = finished / "checkpoint" / "state.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="checksum"):
+        resume(finished, rounds=3)
+    path.write_bytes(content[:20])
+    with pytest.raises(RunError, match="damaged"):
+        resume(finished, rounds=3)
+
+
+def test_another_scenario_is_refused(finished):
+    path = finished / "scenario.yaml"
+    path.write_text(path.read_text().replace("seed: 1", "seed: 2"))
+    with pytest.raises(RunError, match="another scenario"):
+        resume(finished, rounds=3)
+
+
+def test_a_run_without_checkpoint_begins_anew(finished):
+    expected = cosim.run(scenario(rounds=3, learning="none"), out=finished.parent / "other").manifest["fingerprint"]
+    shutil.rmtree(finished / "checkpoint")
+    assert resume(finished, rounds=3).manifest["fingerprint"] == expected
+
+
+def test_state_survives_as_arrays():
+    from cosim.simulation.records import State
+
+    state = State(3, 1.5, np.array([np.inf, 2.0]), 1.5000000000000002)
+    again = State.of(state.arrays())
+    assert (again.round, again.clock_s, again.env_now_s) == (3, 1.5, 1.5000000000000002)
+    assert np.array_equal(again.ticket_end_s, state.ticket_end_s)
