@@ -2,13 +2,14 @@
 # make test       what CI runs: style, types, layers, tests
 # make test-full  long checks too
 # make bench      timings
+# make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test test-full bench style clean
+.PHONY: demo test test-full bench validation style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -24,6 +25,9 @@ test-full: $(VENV)/installed-dev style
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+validation: $(VENV)/installed-dev
+	$(BIN)/python scripts/validate_radio.py
 
 style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -43,5 +47,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --no-build-isolation --editable ".[dev]"
+	$(INSTALL) --no-build-isolation --editable ".[dev,sionna]"
 	touch $@

@@ -165,6 +165,34 @@ def report(
         typer.echo(f"page: {write_report(Run.open(directory), out)}")
 
 
+@app.command()
+def channel(
+    scenario: Annotated[str, typer.Argument(help="Scenario file (YAML).")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="A table (.csv, .parquet) or a figure (.png, .pdf, .svg).")],
+    device: Annotated[int, typer.Option(min=0, help="Which device.")] = 0,
+    duration_s: Annotated[float, typer.Option("--duration", metavar="SECONDS", help="How long.")] = 60.0,
+    step_s: Annotated[float, typer.Option("--step", metavar="SECONDS", help="Time between samples.")] = 0.01,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Sample one device's channel over time: place, speed, gain, SNR, line of sight; nothing is trained or sent."""
+    if not (0 < step_s < float("inf") and 0 < duration_s < float("inf")):
+        raise typer.BadParameter("--duration and --step must be positive")
+    with console.reporting(debug=debug):
+        chosen = _load(scenario, settings or [], seed=seed)
+        from cosim import probe
+
+        probe.check_target(out)
+        samples = probe.sample(chosen, device, duration_s=duration_s, step_s=step_s)
+        try:
+            probe.write(samples, out, f"{Path(scenario).stem}, seed {chosen.seed}, device {device}")
+        except OSError as error:
+            raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
+        typer.echo(f"{len(samples)} samples: {out}")
+
+
 @app.command(name="list")
 def list_(
     role: Annotated[str | None, typer.Argument(help="One role or section.  [default: all]")] = None,

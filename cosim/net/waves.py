@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SingleArray: TypeAlias = NDArray[np.float32]
 
-_ELEMENTS: Final = 32_768
+_ELEMENTS: Final = 16_384
 """Waves x links x times evaluated at once: the buffers stay in a core's cache."""
 
 
