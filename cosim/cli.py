@@ -151,6 +151,27 @@ def study(
 
 
 @app.command()
+def compare(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A study directory, or run directories.")],
+    *,
+    baseline: Annotated[str | None, typer.Option(metavar="VARIANT", help="What to compare with.  [default: the first]")] = None,
+    target: Annotated[float | None, typer.Option(min=0, max=1, help="Accuracy: adds the simulated time until it is reached.")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="text|markdown|latex|csv", help="How the table is written.")] = "text",
+    bootstrap: Annotated[bool, typer.Option("--bootstrap", help="BCa bootstrap instead of Student-t intervals.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Compare variants: metrics with 95 % intervals, and differences paired by seed."""
+    with console.reporting(debug=debug):
+        from cosim.study import compare as comparing
+        from cosim.study import tables
+
+        if form not in tables.FORMATS:
+            raise CosimError(f"--format {form}: must be {', '.join(tables.FORMATS)}")
+        made = comparing.compare(comparing.gather(directories), baseline=baseline, target=target, resample=bootstrap)
+        typer.echo(tables.FORMATS[form](made), nl=False)
+
+
+@app.command()
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
     *,

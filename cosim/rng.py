@@ -34,6 +34,7 @@ Role = Literal[
     "train",
     "init",
     "eval",
+    "bootstrap",
 ]
 ROLES = frozenset(get_args(Role))
 

@@ -328,3 +328,26 @@ def test_bad_studies_are_2_and_leave_nothing(call, small, tmp_path):
     (tmp_path / "two.yaml").write_text(STUDY)
     assert "--backend cloud: must be local or ray" in call("study", "two.yaml", "--backend", "cloud").stderr
     assert not Path("runs").exists()
+
+
+def test_compare(call, small, tmp_path):
+    (tmp_path / "two.yaml").write_text(STUDY)
+    call("study", "two.yaml", "--quiet")
+    result = call("compare", "runs/two")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.match(r"metric +kkt +equal_bandwidth\n", result.stdout)
+    assert "Student-t intervals; 2 runs each" in result.stdout
+    assert re.match(r"metric +equal_bandwidth +kkt\n", call("compare", "runs/two", "--baseline", "equal_bandwidth").stdout)
+    assert call("compare", "runs/two", "--format", "csv").stdout.startswith("metric,unit,variant,runs,mean,low,high,pairs,")
+    assert call("compare", "runs/two", "--format", "latex").stdout.startswith("\\begin{tabular}")
+    apart = call("compare", *sorted(tmp_path.glob("runs/two/variant=*/seed=*")), "--baseline", "kkt", "--format", "csv")
+    assert apart.stdout == call("compare", "runs/two", "--format", "csv").stdout
+
+
+def test_what_cannot_be_compared(call, small, tmp_path):
+    (tmp_path / "two.yaml").write_text(STUDY)
+    call("study", "two.yaml", "--quiet")
+    wrong = call("compare", "runs/two", "--format", "pdf")
+    assert (wrong.exit_code, "--format pdf: must be text, markdown, latex, csv" in wrong.stderr) == (2, True)
+    assert call("compare", "runs/two", "runs/two/variant=kkt/seed=1").exit_code == 2
+    assert call("compare", ".").exit_code == 4

@@ -1,0 +1,120 @@
+"""Intervals and tests against SciPy, textbook examples, and their coverage by simulation on fixed streams."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cosim import statistics
+from cosim.rng import Streams
+
+SAMPLES = [np.random.default_rng(key).normal(3, 2, size) for key, size in enumerate((2, 3, 10, 57))]
+
+
+@pytest.mark.parametrize("x", SAMPLES, ids=len)
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+def test_student_t_is_scipys(x, level):
+    interval = statistics.student_t(x, level)
+    expected = stats.t.interval(level, x.size - 1, x.mean(), stats.sem(x))
+    np.testing.assert_allclose((interval.low, interval.high), expected, rtol=1e-12)
+    assert (interval.estimate, interval.count) == (pytest.approx(x.mean()), x.size)
+    assert interval.half_width == pytest.approx((expected[1] - expected[0]) / 2)
+
+
+@pytest.mark.parametrize("x", SAMPLES, ids=len)
+def test_paired_is_scipys(x):
+    y = x + np.random.default_rng(9).normal(0.3, 0.5, x.size)
+    found, expected = statistics.paired(y, x), stats.ttest_rel(y, x)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    low, high = expected.confidence_interval(0.95)
+    np.testing.assert_allclose((found.interval.low, found.interval.high), (low, high), rtol=1e-9)
+
+
+def test_pairs_without_spread():
+    assert statistics.paired([1, 2], [1, 2]).p_value == 1
+    assert statistics.paired([2, 3], [1, 2]).p_value == 0
+    assert np.isnan(statistics.paired([2], [1]).p_value)
+    with pytest.raises(ValueError, match=r"equal shapes, got \(2,\) and \(3,\)"):
+        statistics.paired([1, 2], [1, 2, 3])
+
+
+def test_bootstrap_is_near_the_textbook():
+    """Many values: the BCa interval of a mean is that of the normal approximation; 10,000 resamples leave about 1 % of its width."""
+    x = np.random.default_rng(1).exponential(2, 400)
+    found = statistics.bootstrap(x, Streams(0).generator("bootstrap"))
+    half = 1.96 * stats.sem(x)
+    np.testing.assert_allclose((found.low, found.high), (x.mean() - half, x.mean() + half), atol=0.25 * half)
+    assert found.high - x.mean() > x.mean() - found.low  # skewed to the right, as the values are
+    again = statistics.bootstrap(x, Streams(0).generator("bootstrap"))
+    assert found == again
+
+
+def test_bootstrap_of_next_to_nothing():
+    rng = Streams(0).generator("bootstrap")
+    assert statistics.bootstrap([2.0, 2.0, 2.0], rng) == statistics.Interval(2.0, 2.0, 2.0, 3)
+    assert np.isnan(statistics.bootstrap([2.0], rng).low)
+    assert np.isnan(statistics.student_t([2.0]).high)
+
+
+@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1, np.nan], 0.95), ([[1, 2]], 0.95), ([1, 2], 1.0)])
+def test_what_has_no_interval_is_refused(values, level):
+    with pytest.raises(ValueError, match=r"an interval needs|a confidence level"):
+        statistics.student_t(values, level)
+
+
+def test_student_t_covers_what_it_says():
+    """20,000 samples of 10 Gaussians: the share of intervals that hold the mean is 95 +- 0.6 % (4 standard errors)."""
+    samples = Streams(1).generator("bootstrap", 1).normal(5, 3, (20_000, 10))
+    intervals = [statistics.student_t(sample) for sample in samples]
+    assert np.mean([interval.low <= 5 <= interval.high for interval in intervals]) == pytest.approx(0.95, abs=0.006)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("draw", "mean", "covered"), [("normal", 0.0, 0.885), ("exponential", 1.0, 0.88)])
+def test_bootstrap_covers_what_the_documents_say(draw, mean, covered):
+    """2,000 samples of 10: within 2.5 % (over 3 standard errors) of the numbers in docs/studies.md."""
+    rng = Streams(1).generator("bootstrap", 2)
+    intervals = [statistics.bootstrap(getattr(rng, draw)(size=10), rng) for _ in range(2000)]
+    assert np.mean([interval.low <= mean <= interval.high for interval in intervals]) == pytest.approx(covered, abs=0.025)
+
+
+def test_common_random_numbers_narrow_the_interval():
+    """With correlation r between the pairs the variance of a difference shrinks by 1 - r: the width by sqrt(1 - r)."""
+    world, own = np.random.default_rng(4).normal(0, 1, 2000), np.random.default_rng(5).normal(0, 0.5, (2, 2000))
+    first, second = world + own[0], world + own[1]
+    paired = statistics.paired(first, second).interval.half_width
+    independent = statistics.paired(first, np.roll(second, 1)).interval.half_width
+    assert paired / independent == pytest.approx(np.sqrt(0.25 / 1.25), rel=0.06)
+
+
+def test_holm():
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, np.nan]), [0.03, 0.06, 0.06, np.nan])
+    np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1.0, 1.0])
+
+
+def test_kaplan_meier_is_scipys():
+    time = np.array([1.0, 2, 2, 3, 4, 4, 5, 7])
+    reached = np.array([True, True, False, True, False, True, True, False])
+    moments, surviving = statistics.kaplan_meier(time, reached)
+    expected = stats.ecdf(stats.CensoredData.right_censored(time, ~reached)).sf
+    np.testing.assert_allclose(surviving, expected.evaluate(moments), rtol=1e-12)
+    assert statistics.median_time(time, reached) == 4.0
+    assert statistics.median_time([1, 2, 3], [True, False, False]) == np.inf
+
+
+def test_up_to_the_horizon_every_run_is_known():
+    assert statistics.horizon([3, 5, 9], [True, False, False]) == 5
+    assert statistics.horizon([3, 5, 9], [True, True, True]) == 9
+
+
+def test_batch_means_cover_an_autocorrelated_series():
+    """400 AR(1) series, coefficient 0.8, 4,000 values: batches of 200 are 20 memories long. 95 +- 4.4 % (4 standard errors)."""
+    from scipy.signal import lfilter
+
+    noise = Streams(1).generator("bootstrap", 3).normal(0, 1, (400, 4200))
+    series = lfilter([1], [1, -0.8], noise, axis=1)[:, 200:]
+    covered = [interval.low <= 0 <= interval.high for interval in map(statistics.batch_means, series)]
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.044)
+    naive = [interval.low <= 0 <= interval.high for interval in map(statistics.student_t, series)]
+    assert np.mean(naive) < 0.6
+    with pytest.raises(ValueError, match="at least 10 batches of 2 values"):
+        statistics.batch_means(np.zeros(30))
