@@ -60,7 +60,7 @@ def _sums(
     cycles, other = per_m * travelled_m, per_s * time_s
     cycles += other
     cycles += phase
-    other = np.rint(cycles)
+    np.rint(cycles, out=other)
     cycles -= other
     angle = cycles.astype(np.float32)
     angle *= np.float32(2.0 * np.pi)
