@@ -214,6 +214,28 @@ def channel(
         typer.echo(f"{len(samples)} samples: {out}")
 
 
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
+    *,
+    form: Annotated[str, typer.Option("--format", metavar="perfetto|csv", help="A timeline for ui.perfetto.dev, or CSV tables.")],
+    out: Annotated[Path | None, typer.Option(help="Where to.  [default: DIR/timeline.json or the folder DIR/csv]")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a run for other programs."""
+    with console.reporting(debug=debug):
+        from cosim import export as exports
+        from cosim.trace.run import Run
+
+        if form not in {"perfetto", "csv"}:
+            raise CosimError(f"--format {form}: must be perfetto or csv")
+        if form == "perfetto":
+            typer.echo(f"timeline: {exports.write_perfetto(Run.open(directory), out)}")
+            return
+        for path in exports.write_csv(Run.open(directory), out):
+            typer.echo(f"table: {path}")
+
+
 @app.command(name="list")
 def list_(
     role: Annotated[str | None, typer.Argument(help="One role or section.  [default: all]")] = None,

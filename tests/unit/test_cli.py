@@ -351,3 +351,15 @@ def test_what_cannot_be_compared(call, small, tmp_path):
     assert (wrong.exit_code, "--format pdf: must be text, markdown, latex, csv" in wrong.stderr) == (2, True)
     assert call("compare", "runs/two", "runs/two/variant=kkt/seed=1").exit_code == 2
     assert call("compare", ".").exit_code == 4
+
+
+def test_export(call, small):
+    call("run", small, "--out", "a", "--quiet")
+    assert call("export", "a", "--format", "perfetto").stdout == "timeline: a/timeline.json\n"
+    assert json.loads(Path("a/timeline.json").read_text())["traceEvents"]
+    assert call("export", "a", "--format", "csv", "--out", "tables").stdout == "table: tables/rounds.csv\ntable: tables/devices.csv\n"
+    wrong = call("export", "a", "--format", "vcd")
+    assert (wrong.exit_code, "--format vcd: must be perfetto or csv" in wrong.stderr) == (2, True)
+    assert call("export", "none", "--format", "csv").exit_code == 4
+    assert call("export", "a", "--format", "perfetto", "--out", "none/t.json").exit_code == 4
+    assert call("check", "--run", "a").exit_code == 0
