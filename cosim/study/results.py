@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyarrow import dataset as arrow_dataset
 
+    from cosim.plot.study import StudyPlots
+
 
 @final
 class Study:
@@ -77,6 +79,13 @@ class Study:
     def events(self) -> pd.DataFrame:
         """The timelines; no rows where the scenario asked for none."""
         return self._frame("events")
+
+    @property
+    def plot(self) -> StudyPlots:
+        """Figures on matplotlib: ``study.plot.accuracy()`` and others, each returning its Axes."""
+        from cosim.plot.study import StudyPlots
+
+        return StudyPlots(self)
 
     def dataset(self, table: TableName) -> arrow_dataset.FileSystemDataset:
         """A table of all finished runs as a pyarrow data set: nothing is read before it is asked for rows.

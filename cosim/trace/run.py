@@ -13,6 +13,8 @@ from cosim.trace.schema import TABLE_NAMES, TABLES, TableName
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cosim.plot.run import RunPlots
+
 SCENARIO_NAME = "scenario.yaml"
 
 
@@ -82,6 +84,13 @@ class Run:
     def events(self) -> pd.DataFrame:
         """The timeline; no rows where the scenario asked for none."""
         return self._read("events")
+
+    @property
+    def plot(self) -> RunPlots:
+        """Figures on matplotlib: ``run.plot.latency_cdf()`` and others, each returning its Axes."""
+        from cosim.plot.run import RunPlots
+
+        return RunPlots(self)
 
     def verify(self) -> None:
         """Read every table and compare with the manifest.

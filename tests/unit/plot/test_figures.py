@@ -1,0 +1,142 @@
+"""Figures: what is drawn is what the tables say. How they look was judged by eye."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import cosim
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from cosim.plot.study import StudyPlots, band
+from cosim.plot.style import labelled
+
+METHODS = ["latency_cdf", "latency_by_speed", "accuracy", "energy", "gantt", "map", "snr", "heat_map"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plot")
+    (folder / "s.yaml").write_text("""
+seed: 3
+rounds: 4
+devices: {count: 5}
+learning: {kind: none}
+mobility: {kind: random_waypoint}
+compute: {kind: shifted_exponential, mean: 2.0}
+round: {policy: {kind: deadline, after: {relative_to_plan: 1.1}}}
+trace: {radio_interval_s: 0.05}
+""")
+    return cosim.run(cosim.Scenario.load(folder / "s.yaml"), out=folder / "run")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_figure_returns_its_axes_with_units(run, method, tmp_path):
+    ax = getattr(run.plot, method)()
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    assert ax.figure.get_figwidth() == 3.5
+    ax.figure.savefig(tmp_path / "figure.pdf")
+    given = plt.subplots()[1]
+    assert getattr(run.plot, method)(ax=given) is given
+
+
+def test_latency_cdf(run):
+    ax = run.plot.latency_cdf()
+    arrived = run.devices[run.devices["status"] == "arrived"]
+    for line, column in zip(ax.lines, ("t_planned_s", "t_total_s"), strict=True):
+        assert line.get_xdata()[1:] == pytest.approx(np.sort(arrived[column]))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["planned", "realised"]
+
+
+def test_gantt(run):
+    late = run.devices[run.devices["status"] == "late"].iloc[0]
+    ax = run.plot.gantt(int(late["round"]))
+    rows = run.devices[(run.devices["round"] == late["round"]) & run.devices["selected"]]
+    drawn = sum(bar.get_width() for bar in ax.patches)
+    assert drawn == pytest.approx(np.nansum(rows[["t_download_s", "t_wait_s", "t_compute_s", "t_upload_s"]]))
+    assert f"{late['device']} late" in [text.get_text() for text in ax.get_yticklabels()]
+    with pytest.raises(ValueError, match=r"no device was selected in round 99; rounds: 0 to 3"):
+        run.plot.gantt(99)
+
+
+def test_heat_map(run):
+    image = run.plot.heat_map("bandwidth_hz").images[0]
+    expected = run.devices.pivot_table(index="device", columns="round", values="bandwidth_hz") / 1e6
+    np.testing.assert_allclose(image.get_array(), expected)
+    assert image.get_extent() == [-0.5, 3.5, 4.5, -0.5]
+    with pytest.raises(ValueError, match="no heat map of 'status'; there are: prune_ratio, bandwidth_hz"):
+        run.plot.heat_map("status")
+
+
+def test_snr_needs_samples(run):
+    assert run.plot.snr((1, 2)).lines[1].get_ydata() == pytest.approx(run.radio[run.radio["device"] == 2]["snr_db"])
+    with pytest.raises(ValueError, match="no radio samples of device 77"):
+        run.plot.snr((77,))
+    with pytest.raises(ValueError, match="at least one"):
+        run.plot.snr(())
+
+
+def test_energy_adds_up(run):
+    top = max(path[:, 1].max() for area in run.plot.energy().collections for path in [area.get_paths()[0].vertices])
+    assert top == pytest.approx(run.rounds["energy_j"].sum())
+
+
+def study():
+    """Two variants, four seeds; each seed's rounds end at other times. The accuracy of seed s is s / 100 + round / 10."""
+    rows = [(v, s, r, (r + 1) * (1 + 0.1 * s), s / 100 + r / 10) for v in ("a", "b") for s in range(1, 5) for r in range(5)]
+    frame = pd.DataFrame(rows, columns=["variant", "seed", "round", "t_end_s", "accuracy_mean"])
+    frame = frame.assign(latency_s=frame["seed"] * 1.0, planned_latency_s=1.0, variant=pd.Categorical(frame["variant"]))
+    devices = frame.assign(speed_m_s=frame["seed"] + frame["round"] / 10, t_total_s=2.0, status="arrived")
+    return SimpleNamespace(rounds=frame, devices=devices)
+
+
+def test_bands_are_student_t_intervals_of_the_last_known_values():
+    rows = study().rounds
+    time_s, mean, low, high = band(rows[rows["variant"] == "a"])
+    assert (time_s[0], time_s[-1]) == (pytest.approx(1.4), pytest.approx(5.5))  # the last to begin, the first to end
+    at = np.searchsorted(time_s, 3.0)
+    known = [s / 100 + (int(time_s[at] / (1 + 0.1 * s)) - 1) / 10 for s in range(1, 5)]
+    assert mean[at] == pytest.approx(np.mean(known))
+    assert (low[at], high[at]) == pytest.approx(stats.t.interval(0.95, 3, np.mean(known), stats.sem(known)))
+
+
+@pytest.mark.parametrize("method", ["latency_cdf", "latency_by_speed", "accuracy", "metric"])
+def test_study_figures(method, tmp_path):
+    plots = StudyPlots(study())
+    ax = getattr(plots, method)()
+    ax.figure.savefig(tmp_path / "figure.pdf")
+    shown = [text.get_text() for text in (ax.get_legend().get_texts() if ax.get_legend() else ax.get_xticklabels())]
+    assert shown[:2] == ["a", "b"]
+    given = plt.subplots()[1]
+    assert getattr(plots, method)(ax=given) is given
+
+
+def test_units_are_read_from_names():
+    assert [labelled(name) for name in ("latency_s", "uplink_bits", "objective", "prune_ratio_mean")] == [
+        "latency [s]",
+        "uplink [bit]",
+        "objective",
+        "prune ratio mean",
+    ]
+
+
+def test_nothing_is_loaded_before_it_is_used():
+    program = "import sys, cosim; cosim.Run; cosim.Study; print([n for n in ('matplotlib', 'torch', 'scipy.stats') if n in sys.modules])"
+    root = Path(cosim.__file__).parents[1]
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert found.stdout == "[]\n"
