@@ -493,23 +493,28 @@ def _mean_over_gain(conditional: Callable[[float], FloatArray]) -> FloatArray:
 
 
 def _search_inverse(rate: Rate, r: FloatArray, s: FloatArray) -> FloatArray:
-    """Inverse of any rate: Newton's method on log R against log B in a bracket; the middle where a step is not half the last one."""
-    bandwidth = np.where(r > 0, np.inf, 0.0)
-    reached = (r > 0) & (r < rate.supremum(s))
-    r, s = r[reached], s[reached]
-    target, low, high = np.log(r), np.log(s) - 60.0, np.log(s) + 60.0
-    log_b, last = np.clip(target, low, high), high - low
+    """Inverse of any rate: Newton's method on log(R / (sup R - R)) against log B in a bracket.
+
+    Where a step leaves the bracket or is not half as long as the last one, the middle is tried.
+    """
+    bandwidth, top = np.where(r > 0, np.inf, 0.0), rate.supremum(s)
+    reached = (r > 0) & (r < top)
+    r, s, top = r[reached], s[reached], top[reached]
+    target, low, high = np.log(r / (top - r)), np.log(s) - 60.0, np.log(s) + 60.0
+    log_b, last = np.log(s) + np.clip(target, -60.0, 5.0), high - low
     for _ in range(200):
         b = np.exp(log_b)
-        value, slope = rate.value(b, s), rate.derivative(b, s)
-        error = np.log(value) - target
+        value = rate.value(b, s)
+        left = np.maximum(top - value, 1e-17 * top)
+        error = np.log(value / left) - target
         low, high = np.where(error <= 0, log_b, low), np.where(error >= 0, log_b, high)
-        trial = log_b - np.divide(error * value, b * slope, out=np.full_like(error, np.inf), where=slope > 0)
+        slope = b * rate.derivative(b, s) * top / (value * left)
+        trial = log_b - np.divide(error, slope, out=np.full_like(error, np.inf), where=slope > 0)
         good = (trial >= low) & (trial <= high) & (np.abs(trial - log_b) <= 0.5 * last)
         trial = np.where(good, trial, 0.5 * (low + high))
         last = np.abs(trial - log_b)
         log_b = trial
-        if np.all((good & (last <= 1e-14)) | (high - low <= 1e-14)):
+        if np.all((good & (last <= 1e-9)) | (high - low <= 1e-14)):
             break
     bandwidth[reached] = np.exp(log_b)
     return bandwidth

@@ -28,9 +28,10 @@ def certify(problem: AllocationProblem, allocation: Allocation, multiplier: floa
     - complementarity: the share of the band that is idle, if lambda > 0; and the pruning beyond closed form 1 of a device with
       positive weight (the multiplier of its latency is positive, so the latency must be tight unless rho = 0);
     - stationarity: the largest relative change of a B_k that a step towards d = lambda (B times d / lambda, at most a
-      doubling), cut to [B_min, B_max], would bring; between d- and d+ there is no step to make;
-    - gap: a bound of (optimum - objective) / sum w, from concavity: any feasible B' has
-      sum w y(B') - sum w y(B) <= sum (d - lambda)(B' - B) + lambda (band - sum B).
+      doubling), cut to [B_min, B_max], would bring; between d- and d+ there is no step to make, nor where all of B is
+      worth less than the rounding of y (1e-15 w);
+    - gap: a bound of the loss against the optimum, over sum w + lambda band, the terms of the dual function. From concavity:
+      any feasible B' has sum w y(B') - sum w y(B) <= sum (d - lambda)(B' - B) + lambda (band - sum B).
     """
     part = subset(problem, allocation.selected)
     if part.device_ids.size == 0:
@@ -94,18 +95,20 @@ def _stationarity(state: _State) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         rise = np.where(state.right > price, np.minimum(state.right / price, 2.0) - 1.0, 0.0)
         fall = np.where(state.left < price, 1.0 - state.left / price, 0.0)
+    matters = np.maximum(state.right, price) * reference > 1e-15 * state.problem.weight
     up = np.minimum(reference * rise, np.maximum(state.most - share, 0.0))
     down = np.minimum(reference * fall, np.maximum(share - state.least, 0.0))
-    return float(np.max(np.maximum(up, down) / reference))
+    return float(np.max(np.maximum(up, down) / reference, where=matters, initial=0.0))
 
 
 def _gap(state: _State) -> float:
     share, price, band = state.share, state.price, state.problem.bandwidth_hz
-    growing, shrinking = (state.right > price) & (state.most > share), (state.left < price) & (state.least < share)
+    growing = (state.right > price) & (state.most > share * (1.0 + _HAIR))
+    shrinking = (state.left < price) & (state.least < share * (1.0 - _HAIR))
+    movable = max(0.0, band - float(state.least.sum()))
     gain = np.where(growing, state.right - price, 0.0)
-    with np.errstate(invalid="ignore"):
-        room = np.where(growing, np.minimum(state.most - share, band), 0.0)
-    up = min(float(gain @ room), float(gain.max()) * band)
+    room = np.minimum(np.where(growing, state.most, share) - share, movable)
+    up = min(float(gain @ room), float(gain.max()) * movable)
     down = float(np.sum(np.where(shrinking, (price - state.left) * (share - state.least), 0.0)))
-    scale = float(state.problem.weight.sum())
+    scale = float(state.problem.weight.sum()) + price * band
     return (up + down + price * max(0.0, band - float(share.sum()))) / scale if scale > 0 else 0.0

@@ -137,7 +137,7 @@ class Demand:
         width = np.where(straight, right - left, 1.0)
         below = rate.value(left, self._snr_hz)
         rise = np.where(straight, rate.value(right, self._snr_hz) - below, 0.0)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             reach = np.exp(0.5 * (self._pull + np.log(rise / width) - log_price)) - (self._compute_s * below + self._bits)
         span = self._compute_s * rise
         part = np.divide(reach, span, out=np.where(reach >= 0, 1.0, 0.0), where=span > 0)

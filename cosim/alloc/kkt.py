@@ -81,7 +81,8 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     """The price at which demand adds up to ``band``, and the shares there.
 
     Smooth demand: all conditions at once. Otherwise, or where that does not settle, secant steps of log demand against log
-    price inside a bracket. It ends when demand is met to rounding, or when it jumps: then between the demands on both sides.
+    price inside a bracket; where they fail, the typical price of the devices still undecided, then the middle. It ends when
+    demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
     """
     start = _fill(demand.least_hz, demand.most_hz, band)
     settled = demand.clear_smoothly(start, band)
@@ -91,7 +92,7 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     cheap, dear = demand.log_prices()
     guess, log_price = settled or (start, 0.5 * (cheap + dear))
     slope, slow, previous = -1.0, 0, (np.nan, np.nan)
-    while dear - cheap > 1e-13:
+    while dear - cheap > _hair(log_price):
         share, guess = demand.at(log_price, guess)
         excess, width = float(np.log(max(share.sum() / band, 1e-30))), dear - cheap
         if abs(excess) <= 1e-14:
@@ -102,11 +103,18 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
         slow = slow + 1 if dear - cheap > 0.5 * width else 0
         log_price -= excess / slope
         if not cheap < log_price < dear or slow >= 3:
-            log_price, slow = _between(demand.typical_log_price(few, many), cheap, dear), 0
+            stuck = slow >= 4  # not even the typical price halves the bracket
+            log_price = 0.5 * (cheap + dear) if stuck else _between(demand.typical_log_price(few, many), cheap, dear)
+            slow = 0 if stuck else slow
     return _fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
 
 
 def _between(log_price: float, cheap: float, dear: float) -> float:
     """``log_price`` moved into the bracket, a hair away from its ends."""
-    hair = min(0.5 * (dear - cheap), 5e-14)
+    hair = 0.5 * min(dear - cheap, _hair(log_price))
     return min(max(log_price, cheap + hair), dear - hair)
+
+
+def _hair(log_price: float) -> float:
+    """Difference of log prices that counts as none: well above rounding, well below the tolerance of a certificate."""
+    return 2e-14 * (1.0 + abs(log_price))

@@ -50,9 +50,9 @@ def test_gap_bounds_the_loss(solved):
         trial = np.maximum(trial, bandwidth_range_hz(problem)[0])
         trial *= min(1.0, problem.bandwidth_hz / trial.sum())
         answer = allocation(problem, trial)
-        loss = (answer.objective - optimum.objective) / problem.weight.sum()
-        assert loss > 0
-        assert certify(problem, answer, optimum.multiplier).gap >= loss
+        loss = answer.objective - optimum.objective
+        scale = problem.weight.sum() + optimum.multiplier * problem.bandwidth_hz
+        assert 0 < loss <= certify(problem, answer, optimum.multiplier).gap * scale
 
 
 def test_notices_idle_bandwidth(solved):
