@@ -74,15 +74,26 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "csi": {
             "ergodic": "cosim.net.csi:Ergodic",
             "snapshot": "cosim.net.csi:Snapshot",
+            "stale": "cosim.net.csi:Stale",
+            "noisy": "cosim.net.csi:Noisy",
+            "outage": "cosim.net.csi:Outage",
         },
         "selection": {
             "all": "cosim.alloc.selection:All",
             "random": "cosim.alloc.selection:Random",
+            "best_channel": "cosim.alloc.selection:BestChannel",
+            "feasible": "cosim.alloc.selection:Feasible",
+            "max_kept_mass": "cosim.alloc.kept_mass:MaxKeptMass",
         },
         "allocator": {
             "kkt": "cosim.alloc.kkt:KKT",
+            "kkt_alternating": "cosim.alloc.alternating:KKTAlternating",
             "personalization_only": "cosim.alloc.baselines:PersonalizationOnly",
+            "personalization_selected": "cosim.alloc.baselines:PersonalizationSelected",
+            "fixed_ratio": "cosim.alloc.baselines:FixedRatio",
             "equal_bandwidth": "cosim.alloc.baselines:EqualBandwidth",
+            "channel_proportional": "cosim.alloc.baselines:ChannelProportional",
+            "min_latency": "cosim.alloc.min_latency:MinLatency",
         },
         "learning": {
             "none": "cosim.learn.network_only:NetworkOnly",
@@ -180,8 +191,9 @@ class Node:
     mapping back. Errors inside the component keep their place in the document.
     """
 
-    def __init__(self, role: str) -> None:
-        self.role = role
+    def __init__(self, role: str, *, brief: bool = False) -> None:
+        """``brief``: the JSON schema names kinds without their fields, so that a kind may hold one of its own role."""
+        self.role, self.brief = role, brief
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -195,6 +207,9 @@ class Node:
             "required": ["kind"],
             "type": "object",
         }
+        if self.brief:
+            words = {"anyOf": [{"enum": sorted(kinds(self.role))}, {"type": "string", "pattern": ":"}]}
+            return {"type": "object", "properties": {"kind": words}, "required": ["kind"]}
         return {"anyOf": [*(self._kind_schema(kind, handler) for kind in sorted(kinds(self.role))), plugin]}
 
     def _kind_schema(self, kind: str, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -122,18 +122,19 @@ def unpruned_latency(problem: AllocationProblem) -> float:
 
 def least_feasible_threshold(problem: AllocationProblem) -> float:
     """The least threshold T [s] with which all devices that can be reached can be served, each at its prune_max."""
-    return _fastest(problem, 1.0 - problem.prune_max)[0]
+    return fastest(problem, 1.0 - problem.prune_max)[0]
 
 
 def fastest_unpruned(problem: AllocationProblem) -> tuple[float, BoolArray, FloatArray]:
     """Round time [s], devices that can be reached (n,) and bandwidths [Hz] (n,) that minimise the largest t(0, B)."""
-    return _fastest(problem, np.ones_like(problem.weight))
+    return fastest(problem, np.ones_like(problem.weight))
 
 
-def _fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolArray, FloatArray]:
-    """Min-max latency at fixed kept fractions y: the least tau with sum_k R^-1((Q0 + y Q) / (tau - t_fix - y t_u)) <= band.
+def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolArray, FloatArray]:
+    """Round time tau [s], devices that can be reached (n,) and bandwidths [Hz] (n,) that minimise the largest t at kept fractions y (n,).
 
-    The sum falls in tau. All of the band for each device gives a lower bound of tau, equal shares an upper one.
+    tau is the least with sum_k R^-1((Q0 + y Q) / (tau - t_fix - y t_u)) <= band; the sum falls in tau. All of the band for each
+    device gives a lower bound of tau, equal shares an upper one.
     """
     own_time_s = problem.fixed_time_s + kept * problem.prunable_time_s
     bits = problem.fixed_bits + kept * problem.prunable_bits
@@ -175,7 +176,7 @@ def falling_root(function: Callable[[float], float], low: float, high: float) ->
     while high - low > width:
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         secant = (low * at_high - high * at_low) / (at_high - at_low) if np.isfinite(at_low) else middle
-        push = min(0.2 / span * (high - low) ** 2, abs(middle - secant))
+        push = min(max(0.2 / span * (high - low) ** 2, 0.5 * width), abs(middle - secant))
         trial = secant + np.sign(middle - secant) * push
         slack = max(radius - half, 0.0)
         trial = min(max(trial, middle - slack), middle + slack)
