@@ -33,7 +33,7 @@ class Group(Component):
 
     groups: int = quantity(1, "", "number of groups", ge=1)
     radius_m: float = quantity(6.0, "m", "greatest distance of a device from its leader", ge=0)
-    leader: Annotated[Mobility, Node("mobility")] = default("mobility", "random_waypoint")
+    leader: Annotated[Mobility, Node("mobility", brief=True)] = default("mobility", "random_waypoint")
 
     def start(self, extent_m: tuple[float, float], devices: int, streams: Streams) -> GroupTrajectories:
         """Trajectories of devices 0 .. devices-1; streams of the leaders, and ("placement", 1), device k its draws 2k and 2k+1.

@@ -78,7 +78,11 @@ def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path):
         "selection": "round.", "dataset": "learning.", "partition": "learning.", "model": "learning.", "trainer": "learning.",
         "pruner": "learning.", "aggregator": "learning.",
     }  # fmt: skip
-    required = {"round.selection.count": 3} if (role, kind) == ("selection", "random") else {}
+    required = {
+        ("selection", "random"): {"round.selection.count": 3},
+        ("selection", "best_channel"): {"round.selection.count": 3},
+        ("mobility", "recorded"): {"mobility.file": str(Path("scenarios/traces/streets_12dev.csv").absolute())},
+    }.get((role, kind), {})
     scenario = load("seed: 1", {f"{places.get(role, '')}{role}.kind": kind, **required})
     scenario.dump(tmp_path / "resolved.yaml")
     again = Scenario.load(tmp_path / "resolved.yaml")
