@@ -153,8 +153,8 @@ def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolAr
         return np.where(reached, rate.inverse(speed, snr), 0.0)
 
     def excess(tau_s: float) -> float:
-        with np.errstate(divide="ignore"):
-            return float(np.log(needed_hz(tau_s).sum() / band))
+        """1 - band / sum: below the first possible tau still finite, and nearly straight where one device decides."""
+        return 1.0 - band / max(float(needed_hz(tau_s).sum()), 1e-30 * band)
 
     low, high = float(alone_s(band)[reached].max()), float(alone_s(band / reached.sum())[reached].max())
     tau_s = falling_root(excess, low, high)
