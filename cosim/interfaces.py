@@ -152,6 +152,12 @@ class Shadowing(Protocol):
     """Role ``shadowing``."""
 
     def start(self, pathloss: PathLoss, site: int, streams: Streams) -> ShadowingField: ...
+    def drift_db(self, pathloss: PathLoss, los: BoolArray, sigma_db: FloatArray, lag_m: FloatArray, window_m: FloatArray) -> FloatArray:
+        """Standard deviation [dB] of how much the shadowing, averaged over a way, differs from its known value; arrays (n,).
+
+        The way begins ``lag_m`` from where the value is known and is ``window_m`` long.
+        """
+        ...
 
 
 class FadingProcess(Protocol):
@@ -192,6 +198,24 @@ class Fading(Protocol):
         """The mean of ``rate`` over this fading, as a rate in terms of the mean gain's SNR."""
         ...
 
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:
+        """Variance (n,) of the mean of |h|^2 over a window of ``window_s`` > 0, or an upper bound of it.
+
+        ``doppler_hz`` (n,): greatest Doppler shift by the devices' own motion.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far a device's gain, averaged over a time window, strays from its mean gain at an instant; arrays (n,).
+
+    ``fading_variance``: of the mean of |h|^2, in [0, 1]. ``drift_db``: standard deviation of the mean change of shadowing [dB].
+    """
+
+    fading_variance: FloatArray
+    drift_db: FloatArray
+
 
 class GainSource(Protocol):
     """What channel-state information is made from: the true channel of the serving site."""
@@ -202,6 +226,10 @@ class GainSource(Protocol):
 
     def gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         """Linear power gain with small-scale fading; (T, n)."""
+        ...
+
+    def spread(self, time_s: float, lag_s: float, window_s: float, device_ids: IntArray) -> Spread:
+        """What is to be expected of the gain's average over [t + lag, t + lag + window] from the statistics at t; nothing of the future."""
         ...
 
 

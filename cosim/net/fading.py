@@ -42,6 +42,10 @@ class NoFading(Component):
         """The mean of ``rate`` over this fading: itself."""
         return rate
 
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:  # noqa: ARG002
+        """0 (n,)."""
+        return np.zeros_like(doppler_hz)
+
 
 @final
 class BlockRayleigh(Component):
@@ -72,6 +76,12 @@ class BlockRayleigh(Component):
         from cosim.rate import ergodic_rayleigh
 
         return ergodic_rayleigh(rate)
+
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:
+        """Variance (n,) of the mean of |h|^2 over a window, ``cosim.net.averaging.block_average_variance``; motion plays no part."""
+        from cosim.net.averaging import block_average_variance
+
+        return np.full_like(doppler_hz, block_average_variance(window_s, self.block_s))
 
 
 @final
@@ -110,6 +120,12 @@ class Jakes(Component):
         from cosim.rate import ergodic_rayleigh
 
         return ergodic_rayleigh(rate)
+
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:
+        """Variance (n,) of the mean of |h|^2 over a window, ``cosim.net.averaging.clarke_average_variance``."""
+        from cosim.net.averaging import clarke_average_variance
+
+        return clarke_average_variance(window_s, doppler_hz, self.residual_doppler_hz)
 
 
 @final

@@ -70,6 +70,14 @@ class Rician(Component):
 
         return ergodic_rayleigh(rate)
 
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:
+        """Variance (n,) of the mean of |h|^2 over a window, ``cosim.net.averaging.clarke_average_variance``: an upper bound
+        in line of sight, whose power is less spread.
+        """
+        from cosim.net.averaging import clarke_average_variance
+
+        return clarke_average_variance(window_s, doppler_hz, self.residual_doppler_hz)
+
     def _direct_share(self, pathloss: PathLoss, chance: FloatArray) -> FloatArray:
         """K / (K + 1) of each link, from uniforms."""
         from scipy.special import ndtri

@@ -23,6 +23,17 @@ class NoShadowing(Component):
         """The field that is 0 dB everywhere."""
         return ClearField()
 
+    def drift_db(
+        self,
+        pathloss: PathLoss,  # noqa: ARG002 - the protocol's arguments
+        los: BoolArray,  # noqa: ARG002
+        sigma_db: FloatArray,  # noqa: ARG002
+        lag_m: FloatArray,
+        window_m: FloatArray,  # noqa: ARG002
+    ) -> FloatArray:
+        """0 dB (n,): nothing drifts."""
+        return np.zeros_like(lag_m)
+
 
 @final
 class CorrelatedShadowing(Component):
@@ -44,6 +55,14 @@ class CorrelatedShadowing(Component):
             for sight in (False, True)
         )
         return ShadowField(los=los, nlos=nlos, sigma_db=self.sigma_db)
+
+    def drift_db(self, pathloss: PathLoss, los: BoolArray, sigma_db: FloatArray, lag_m: FloatArray, window_m: FloatArray) -> FloatArray:
+        """Sigma [dB] times ``cosim.net.averaging.drift_deviation``, on a straight way in an unchanged state of sight; arrays (n,)."""
+        from cosim.net.averaging import drift_deviation
+
+        lengths = [self.correlation_m or pathloss.shadowing_correlation_m(los=sight) for sight in (False, True)]
+        correlation_m = np.where(los, lengths[1], lengths[0])
+        return (sigma_db if self.sigma_db is None else self.sigma_db) * drift_deviation(lag_m / correlation_m, window_m / correlation_m)
 
 
 @final

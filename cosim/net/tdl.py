@@ -80,6 +80,14 @@ class TappedDelayLine(Component):
 
         return ergodic_rayleigh(rate)
 
+    def average_variance(self, window_s: float, doppler_hz: FloatArray) -> FloatArray:
+        """Variance (n,) of the mean of |h|^2 over a window, ``cosim.net.averaging.clarke_average_variance``, of
+        one sub-band: an upper bound over several, and for D and E.
+        """
+        from cosim.net.averaging import clarke_average_variance
+
+        return clarke_average_variance(window_s, doppler_hz, self.residual_doppler_hz)
+
 
 @final
 @dataclass(frozen=True, slots=True)

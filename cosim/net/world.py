@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 import numpy as np
 
 from cosim.errors import CosimWarning, ScenarioError
-from cosim.interfaces import Band, Visits
+from cosim.interfaces import Band, Spread, Visits
 from cosim.net.availability import WhilePresent
 from cosim.net.los import sight_field, soft_transition
 from cosim.net.subbands import Subbands
@@ -91,12 +91,12 @@ class World:
             ScenarioError: the antenna heights are outside the path-loss model's range.
         """
         self._streams, self._site, self._devices, self._compute = streams, site, devices, compute
-        self._pathloss = channel.pathloss
+        self._pathloss, self._channel = channel.pathloss, channel
         self._least_m, self._greatest_m = channel.pathloss.distance_range_m
         self._check_heights()
         self._motion = mobility.start((area.width_m, area.height_m), devices.count, streams)
-        wavelength_m = SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz
-        softness = soft_transition(wavelength_m) if channel.los_transition == "smooth" else 0.0
+        self._wavelength_m = SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz
+        softness = soft_transition(self._wavelength_m) if channel.los_transition == "smooth" else 0.0
         self._sight = sight_field(channel.pathloss.los_correlation_m, site_index, streams, softness)
         self._chance = streams.uniform("environment", devices.count, site_index)
         self._buildings = channel.buildings
@@ -148,6 +148,17 @@ class World:
         """Linear power gain (T, n) with small-scale fading, averaged over the band: mean_gain x |h|^2."""
         return self._in_chunks(self._gain, times_s, device_ids)
 
+    def spread(self, time_s: float, lag_s: float, window_s: float, device_ids: IntArray) -> Spread:
+        """How far the gain's average over [t + lag, t + lag + window] strays from the mean gain at t; arrays (n,).
+
+        As if a device went straight on at its speed at t, in the same state of sight. What path loss changes on the way is left out.
+        """
+        here = self.large_scale(np.array([time_s]), device_ids)
+        speed, los = here.speed_m_s[0], here.los[0]
+        sigma_db = self._sigma_db(self._clamp(here.distance_m), here.los, device_ids)[0]
+        drift_db = self._channel.shadowing.drift_db(self._pathloss, los, sigma_db, speed * lag_s, speed * window_s)
+        return Spread(self._channel.fading.average_variance(window_s, speed / self._wavelength_m), drift_db)
+
     def straggler_factor(self, round_index: int, device_ids: IntArray) -> FloatArray:
         """Straggler factor (n,) of devices in a round: compute time = nominal time x factor."""
         return self._compute.factor(round_index, self._devices.count, self._streams)[device_ids]
@@ -176,9 +187,12 @@ class World:
         """Path loss and shadowing [dB] in a state of sight; arrays (T, n)."""
         heights = self._site.height_m, self._devices.height_m
         loss_db = self._pathloss.loss_db(distance_m, los, *heights, np.broadcast_to(self._chance[device_ids], distance_m.shape))
-        sigma_db = self._pathloss.shadowing_sigma_db(distance_m, los, *heights)
-        sigma_db = np.where(self._indoors.inside[device_ids], self._buildings.sigma_db, sigma_db)
-        return loss_db, self._shadowing.loss_db(motion.x_m, motion.y_m, los, sigma_db)
+        return loss_db, self._shadowing.loss_db(motion.x_m, motion.y_m, los, self._sigma_db(distance_m, los, device_ids))
+
+    def _sigma_db(self, distance_m: FloatArray, los: BoolArray, device_ids: IntArray) -> FloatArray:
+        """Standard deviation of the shadowing [dB]; arrays (T, n)."""
+        sigma_db = self._pathloss.shadowing_sigma_db(distance_m, los, self._site.height_m, self._devices.height_m)
+        return np.where(self._indoors.inside[device_ids], self._buildings.sigma_db, sigma_db)
 
     @staticmethod
     def _mix(
