@@ -43,14 +43,19 @@ class Plan:
 def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
     """Observe the channel, pose problem (P) for the devices that are there, and solve it.
 
+    A threshold relative to the unpruned latency is that of the devices in question: of all who are there while the selection
+    rule looks at it, then of those it took.
+
     Raises AllocationError if the allocator's answer violates a constraint.
     """
     online = parts.world.online(now_s, parts.device_ids)
     gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
     problem = _problem(parts, round_index, np.flatnonzero(online), gain)
-    chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
-    problem = subset(problem, chosen)
     problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
+    chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
+    if not chosen.all():
+        problem = subset(problem, chosen)
+        problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
     allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", round_index))
     check_allocation(problem, allocation)
     return Plan(online, gain, problem, allocation)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosim.alloc.problem import least_feasible_threshold
 from cosim.net.energy import compute_energy_j, transmit_energy_j
 from cosim.net.transfer import selective_rate
 from cosim.units import dbm_to_w, to_db
@@ -128,6 +129,7 @@ def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Co
         "objective": plan.allocation.objective,
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
+        "least_threshold_s": np.nan if plan.allocation.feasible else least_feasible_threshold(plan.problem),
         "uplink_bits": float(record.sent_bits.sum()),
         "energy_j": float(np.nansum(devices["energy_compute_j"]) + np.nansum(devices["energy_transmit_j"])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),

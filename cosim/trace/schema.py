@@ -111,6 +111,11 @@ _ROUNDS = Table(
         _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
         _number("multiplier", "1/Hz", "Lagrange multiplier lambda of the bandwidth constraint, where the allocator has one"),
         _flag("feasible", "every device of the problem could be served within the threshold"),
+        _number(
+            "least_threshold_s",
+            "s",
+            "least threshold at which all reachable devices could be served, each at prune_max; where not feasible",
+        ),
         _number("uplink_bits", "bit", "bits that devices sent in this round, those of uploads that did not arrive included"),
         _number("energy_j", "J", "energy that devices spent in this round, computing and transmitting"),
         _number("train_loss", "", "mean training loss of the devices that arrived"),
