@@ -26,6 +26,8 @@ from cosim.trace.manifest import read_manifest
 Backend: TypeAlias = Literal["local", "ray"]
 BACKENDS: Final = ("local", "ray")
 _ONE_THREAD: Final = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "VECLIB")}
+_IDLE_S: Final = 30.0
+"""After so long without work a process ends: those whose study was killed, too."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _locally(tasks: Sequence[Task], workers: int) -> Generator[Outcome, None, No
 
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=min(workers, len(tasks)), env=_ONE_THREAD)
+    executor = ProcessPoolExecutor(max_workers=min(workers, len(tasks)), timeout=_IDLE_S, env=_ONE_THREAD)
     try:
         futures = {executor.submit(simulate, task, alone=True): task for task in tasks}
         for future in as_completed(futures):
