@@ -6,6 +6,8 @@ All of it happens in logarithms (of bandwidth, price and marginal value), which 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from cosim.alloc.closed_forms import log_pull
@@ -16,6 +18,8 @@ _TINY = 1e-30
 """A device whose range begins at 0 is followed down to this part of its upper end."""
 _PROBE = 1e-6
 _CHUNK = 8192
+_TABLE_ENTRIES = 100_000
+"""Devices x straight pieces up to which the pieces are tabulated (some MB)."""
 
 
 class Demand:
@@ -32,6 +36,7 @@ class Demand:
             self._smooth = self._smooth.curved()
         self._low, self._high = np.log(np.maximum(least_hz, _TINY * most_hz)), np.log(most_hz)
         self._at_low, self._at_high = self._height(self._low), self._height(self._high)
+        self._table = self._tabulated()
 
     @property
     def is_smooth(self) -> bool:
@@ -57,6 +62,8 @@ class Demand:
         A chord's slope lies between the derivatives at its ends, so the demand under chords lies in the piece that holds the
         demand under the rate whose chords they are: that one first, then one straight piece.
         """
+        if self._table is not None:
+            return np.clip(self._table.at(log_price), self.least_hz, self.most_hz), guess_hz
         smooth = share = self._search(log_price, guess_hz)
         for chord in self._chords:
             share = np.clip(self._on_piece(chord, log_price, share), self.least_hz, self.most_hz)
@@ -103,6 +110,15 @@ class Demand:
                 break
             log_price = log_price + step if cheap < log_price + step < dear else 0.5 * (cheap + dear)
         return log_price, trial
+
+    def _tabulated(self) -> _Pieces | None:
+        """The straight pieces of all devices, where the rate has no other kinks and the table stays small."""
+        if len(self._chords) != 1 or not isinstance(self._chords[0], Blocks):
+            return None
+        pieces = math.ceil(float(self.most_hz.max(initial=0.0)) / self._chords[0].block_hz) + 1
+        if pieces * len(self.most_hz) > _TABLE_ENTRIES:
+            return None
+        return _Pieces(self._chords[0], pieces, self._snr_hz, self._pull, (self._compute_s, self._bits))
 
     def _search(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
         """Root of ln w y'(B) = log price in log B: Newton's method with a difference quotient, kept inside a bracket.
@@ -162,3 +178,31 @@ def _tangent(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[
     if isinstance(rate, Shannon | ErgodicRayleigh):
         return rate.tangent(bandwidth_hz, snr_hz)
     return rate.value(bandwidth_hz, snr_hz), rate.derivative(bandwidth_hz, snr_hz)
+
+
+class _Pieces:
+    """The straight pieces of block-wise rates, tabulated: demand at a price is a look-up and one closed form.
+
+    On piece m, R = R_m + sigma_m (B - m W): the marginal value w C sigma_m / (t_u R + Q)^2 falls along the piece and from piece
+    to piece, so all pieces whose right end is still worth the price are taken, and a part of the next one.
+    """
+
+    def __init__(self, rate: Blocks, pieces: int, snr_hz: FloatArray, pull: FloatArray, work: tuple[FloatArray, FloatArray]) -> None:
+        """``pull`` (n,): ln(w C); ``work``: t_u and Q (n,)."""
+        compute_s, bits = work
+        value = rate.rate.value(np.arange(pieces + 1) * rate.block_hz, snr_hz[:, None])
+        rise = np.diff(value, axis=1)
+        self._block_hz, self._span = rate.block_hz, compute_s[:, None] * rise
+        self._done = compute_s[:, None] * value + bits[:, None]
+        with np.errstate(divide="ignore"):
+            self._log_gain = pull[:, None] + np.log(rise / rate.block_hz)
+            self._log_end = self._log_gain - 2.0 * np.log(self._done[:, 1:])
+        self._row = np.arange(len(pull))
+
+    def at(self, log_price: float) -> FloatArray:
+        """Bandwidths [Hz] (n,) wanted at a price; where a whole piece is equally good, one of its ends."""
+        piece = np.minimum((self._log_end > log_price).sum(axis=1), self._log_end.shape[1] - 1)
+        reach = np.exp(0.5 * (self._log_gain[self._row, piece] - log_price)) - self._done[self._row, piece]
+        span = self._span[self._row, piece]
+        part = np.divide(reach, span, out=np.where(reach >= 0, 1.0, 0.0), where=span > 0)
+        return np.asarray((piece + np.clip(part, 0.0, 1.0)) * self._block_hz)
