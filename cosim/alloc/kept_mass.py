@@ -14,6 +14,8 @@ from cosim.component import Component
 from cosim.interfaces import AllocationProblem, BoolArray, FloatArray
 
 _STEPS = 60
+_SIZES = 16
+"""How many sets, at most, are compared by their exact kept mass."""
 
 
 @final
@@ -24,8 +26,8 @@ class MaxKeptMass(Component):
     Exactly the best set is a knapsack problem (with prune_max = 0 literally one, hence NP-hard), so this is its
     Lagrangian heuristic. At price lambda a device takes the B that maximises w y(B) - lambda B over [B_min, B_max], or nothing
     where that maximum is negative. Total demand falls in lambda; at the price where it crosses the band it may jump. Candidates
-    are the set just above that price, the same with those added that come in just below it as long as their B_min
-    fit (largest surplus first), and the largest set; ``kkt`` says which keeps most.
+    are the set just above that price; that set with those added that come next, by their surplus just below it, as long as their
+    B_min fit (up to 16 sizes of set, evenly spaced); and the largest set. ``kkt`` says which keeps most.
 
     It is never worse than the largest set. The dual bounds how far it can be from the best: by no more than the kept mass of the
     devices that come in at the one price, which is a single device unless several tie.
@@ -49,23 +51,19 @@ def kept_mass(problem: AllocationProblem, chosen: BoolArray, rng: np.random.Gene
     return float(part.weight.sum()) - answer.objective if answer.feasible else -np.inf
 
 
-def _priced_sets(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[BoolArray, BoolArray]:
-    """The set just above the price at which demand crosses the band, and the same filled up with those just below it."""
+def _priced_sets(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> list[BoolArray]:
+    """The set just above the price at which demand crosses the band, and larger ones with those that come next by surplus."""
     able = np.flatnonzero(least <= problem.bandwidth_hz)
-    market = _Market(subset(problem, np.isin(np.arange(least.size), able)), least[able], most[able])
+    market = _Market(subset(problem, least <= problem.bandwidth_hz), least[able], most[able])
     surplus, chosen = market.clear(problem.bandwidth_hz)
-    filled = chosen.copy()
-    order = np.argsort(-surplus, kind="stable")
-    room = problem.bandwidth_hz - least[able][chosen].sum()
-    for k in order[~chosen[order]]:  # each addition depends on the room that those before it left
-        if least[able][k] <= room:
-            filled[k], room = True, room - least[able][k]
-    both = []
-    for mask in (chosen, filled):
-        whole = np.zeros(least.shape, np.bool_)
-        whole[able[mask]] = True
-        both.append(whole)
-    return both[0], both[1]
+    order = able[np.lexsort((-surplus, ~chosen))]
+    fitting = int(np.count_nonzero(np.cumsum(least[order]) <= problem.bandwidth_hz))
+    first = min(int(chosen.sum()), fitting)
+    sizes = np.unique(np.linspace(float(first), float(fitting), _SIZES).round().astype(int))
+    sets = np.zeros((sizes.size, least.size), np.bool_)
+    for row, size in zip(sets, sizes, strict=True):
+        row[order[:size]] = True
+    return list(sets)
 
 
 class _Market:

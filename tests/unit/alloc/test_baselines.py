@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cosim.alloc.baselines import EqualBandwidth, PersonalizationOnly
+from cosim.alloc.baselines import ChannelProportional, EqualBandwidth, FixedRatio, PersonalizationOnly, PersonalizationSelected
 from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import check_allocation, unpruned_latency
 
@@ -69,7 +69,47 @@ def test_equal_bandwidth_is_never_better_than_the_optimum(random_problem, rate):
         assert best.objective < plain.objective
 
 
-@pytest.mark.parametrize("allocator", [PersonalizationOnly(), EqualBandwidth()], ids=repr)
+def test_channel_proportional_shares_follow_the_rate(random_problem, rate):
+    problem = random_problem(np.random.default_rng(6), 20, rate, tightness=0.3)
+    answer = ChannelProportional().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert 0 < answer.selected.sum() < 20
+    alone = rate.value(problem.bandwidth_hz, problem.snr_hz)
+    expected = problem.bandwidth_hz * alone / alone.sum()
+    assert answer.bandwidth_hz[answer.selected] == pytest.approx(expected[answer.selected], rel=1e-12)
+    pruned = answer.selected & (answer.prune_ratio > 0)
+    assert answer.latency_s[pruned] == pytest.approx(problem.latency_threshold_s, rel=1e-12)
+
+
+def test_fixed_ratio_serves_whom_it_can_as_fast_as_it_can(random_problem, rate):
+    problem = random_problem(np.random.default_rng(7), 20, rate, tightness=0.05)
+    answer = FixedRatio(prune_ratio=0.2).allocate(problem, RNG)
+    check_allocation(problem, answer)
+    chosen = answer.selected
+    assert 0 < chosen.sum() < 20
+    assert not answer.feasible
+    assert answer.latency_s[chosen].max() <= problem.latency_threshold_s * (1 + 1e-12)
+    assert np.all(answer.prune_ratio[chosen] == np.minimum(0.2, problem.prune_max[chosen]))
+
+
+def test_fixed_ratio_zero_is_personalization_selected(random_problem, rate):
+    problem = random_problem(np.random.default_rng(8), 20, rate, tightness=0.3)
+    one, other = FixedRatio(prune_ratio=0.0).allocate(problem, RNG), PersonalizationSelected().allocate(problem, RNG)
+    assert np.array_equal(one.bandwidth_hz, other.bandwidth_hz)
+    assert 0 < one.selected.sum() < 20
+
+
+def test_personalization_selected_is_personalization_only_where_all_can_be_served(random_problem, rate):
+    problem = random_problem(np.random.default_rng(9), 6, rate, tightness=1.0 + 1e-9)
+    one, other = PersonalizationSelected().allocate(problem, RNG), PersonalizationOnly().allocate(problem, RNG)
+    assert one.feasible
+    assert np.array_equal(one.bandwidth_hz, other.bandwidth_hz)
+
+
+ALL = [PersonalizationOnly(), PersonalizationSelected(), FixedRatio(), EqualBandwidth(), ChannelProportional()]
+
+
+@pytest.mark.parametrize("allocator", ALL, ids=repr)
 def test_no_device(problem, rate, allocator):
     answer = allocator.allocate(problem(0, rate=rate), RNG)
     check_allocation(problem(0), answer)

@@ -1,10 +1,14 @@
 """Selection rules."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cosim.alloc.selection import All, Random
+from cosim.alloc.kept_mass import MaxKeptMass, kept_mass
+from cosim.alloc.kkt import KKT
+from cosim.alloc.selection import All, BestChannel, Feasible, Random
 from cosim.rng import Streams
 
 
@@ -34,3 +38,42 @@ def test_random_depends_on_its_stream_alone(problem):
 def test_random_needs_at_least_one():
     with pytest.raises(ValidationError):
         Random(count=0)
+
+
+def test_best_channel_takes_the_best_and_breaks_ties_by_id(problem):
+    some = problem(5, device_ids=[9, 3, 7, 1, 5], snr_hz=[1e8, 3e8, 1e8, 1e7, 1e8])
+    rng = np.random.default_rng(0)
+    assert BestChannel(count=1).select(some, rng).tolist() == [False, True, False, False, False]
+    assert BestChannel(count=3).select(some, rng).tolist() == [False, True, True, False, True]
+    assert BestChannel(count=9).select(some, rng).all()
+    assert BestChannel().select(problem(0), rng).shape == (0,)
+
+
+def test_feasible_takes_whom_kkt_would_serve(random_problem, rate):
+    problem = random_problem(np.random.default_rng(1), 12, rate, tightness=-0.2)
+    chosen = Feasible().select(problem, np.random.default_rng(0))
+    assert 0 < chosen.sum() < 12
+    assert np.array_equal(chosen, KKT().allocate(problem, np.random.default_rng(0)).selected)
+
+
+def test_one_greedy_device_is_left_to_serve_those_that_keep_more(problem):
+    """Four cheap devices fit with a dear fifth only if all are pruned to the most: without it they keep more."""
+    rng = np.random.default_rng(0)
+    some = problem(6, snr_hz=[1e8, 1e8, 1e8, 1e8, 3e5, 1e4], bandwidth_hz=6.3e4)
+    chosen, largest = MaxKeptMass().select(some, rng), Feasible().select(some, rng)
+    assert largest.tolist() == [True] * 5 + [False]
+    assert not chosen[4:].any()
+    assert kept_mass(some, chosen, rng) > 2.0 * kept_mass(some, largest, rng)
+
+
+def test_max_kept_mass_takes_all_where_all_can_be_served(random_problem, rate):
+    problem = random_problem(np.random.default_rng(2), 12, rate, tightness=0.2)
+    assert MaxKeptMass().select(problem, np.random.default_rng(0)).all()
+
+
+@pytest.mark.parametrize("rule", [Feasible(), MaxKeptMass()], ids=repr)
+def test_nobody_where_nobody_can_be_served(problem, rule):
+    rng = np.random.default_rng(0)
+    assert rule.select(problem(0), rng).shape == (0,)
+    assert not rule.select(problem(3, snr_hz=[0.0, 0.0, 0.0]), rng).any()
+    assert not rule.select(dataclasses.replace(problem(3), latency_threshold_s=0.0), rng).any()

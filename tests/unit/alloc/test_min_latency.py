@@ -1,0 +1,63 @@
+"""Least latency at given ratios: the certificate knows the best from the second best."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosim.alloc.baselines import PersonalizationOnly
+from cosim.alloc.min_latency import MinLatency, certify_latency
+from cosim.alloc.problem import check_allocation, least_feasible_threshold, make_allocation
+
+RNG = np.random.default_rng(0)
+
+
+def test_every_answer_is_certified(random_problem, rate):
+    rng = np.random.default_rng(1)
+    for devices in (1, 5, 20):
+        problem = random_problem(rng, devices, rate)
+        answer = MinLatency(prune_ratio=0.4).allocate(problem, RNG)
+        check_allocation(problem, answer)
+        assert answer.certificate.worst <= 1e-11
+        assert np.all(answer.prune_ratio == np.minimum(0.4, problem.prune_max))
+
+
+def test_the_gap_bounds_what_another_choice_loses(random_problem, rate):
+    """The bound is rigorous: a choice that is d slower than the best has a gap of at least d."""
+    rng = np.random.default_rng(2)
+    problem = random_problem(rng, 5, rate)
+    best = MinLatency().allocate(problem, RNG)
+    for scale in (1e-3, 1e-2, 0.3):
+        share = best.bandwidth_hz * np.exp(scale * rng.standard_normal(5))
+        other = make_allocation(problem, best.selected, best.prune_ratio, share * (problem.bandwidth_hz / share.sum()))
+        loss = 1 - best.latency_s.max() / other.latency_s.max()
+        assert loss > 0
+        assert certify_latency(problem, other).gap >= loss * (1 - 1e-9)
+
+
+def test_too_much_bandwidth_is_told(random_problem, rate):
+    problem = random_problem(np.random.default_rng(3), 5, rate)
+    best = MinLatency().allocate(problem, RNG)
+    beyond = dataclasses.replace(best, bandwidth_hz=best.bandwidth_hz * 1.1)
+    used = best.bandwidth_hz.sum() / problem.bandwidth_hz
+    assert certify_latency(problem, beyond).primal == pytest.approx(max(0.0, 1.1 * used - 1.0), abs=1e-9)
+
+
+def test_ratio_zero_is_personalization_only(random_problem, rate):
+    problem = random_problem(np.random.default_rng(4), 6, rate)
+    mine, baseline = MinLatency(prune_ratio=0.0).allocate(problem, RNG), PersonalizationOnly().allocate(problem, RNG)
+    assert np.array_equal(mine.bandwidth_hz, baseline.bandwidth_hz)
+
+
+def test_ratio_one_reaches_the_least_feasible_threshold(random_problem, rate):
+    problem = random_problem(np.random.default_rng(5), 6, rate)
+    answer = MinLatency(prune_ratio=1.0).allocate(problem, RNG)
+    assert answer.latency_s.max() == pytest.approx(least_feasible_threshold(problem), rel=1e-9)
+    assert answer.feasible
+
+
+def test_a_slow_device_with_nothing_to_send_decides(problem):
+    some = problem(3, fixed_time_s=[9.0, 0.1, 0.1], fixed_bits=[0.0, 1e5, 1e5], prunable_bits=[0.0, 1e6, 1e6])
+    answer = MinLatency().allocate(some, RNG)
+    assert answer.latency_s.max() == pytest.approx(9.05, rel=1e-12)
+    assert answer.certificate.worst <= 1e-12
