@@ -37,8 +37,8 @@ def prune_ratio(problem: AllocationProblem, bandwidth_hz: ArrayLike) -> FloatArr
         rho*(B) = clip(1 - y(B), 0, rho_max) = clip((Q0 + Q - (A - t_u) R) / (t_u R + Q), 0, rho_max).
 
     y is an increasing concave function of R, and R is concave in B. The result is rounded up by 1e-15 of itself, so that rounding
-    cannot break the threshold where rho is close to 1 and little is kept. Where even rho_max is too slow, rho_max is
-    returned; where pruning saves nothing (t_u = Q = 0), 0.
+    cannot break the threshold where rho is close to 1 and little is kept; what rounding leaves of a ratio 0 (up to 1e-14) is 0. Where
+    even rho_max is too slow, rho_max is returned; where pruning saves nothing (t_u = Q = 0), 0.
     """
     rate = problem.rate.value(bandwidth_hz, problem.snr_hz)
     spare_s = problem.latency_threshold_s - problem.fixed_time_s - problem.prunable_time_s
@@ -49,7 +49,8 @@ def prune_ratio(problem: AllocationProblem, bandwidth_hz: ArrayLike) -> FloatArr
         idle = -spare_s / np.where(problem.prunable_time_s > 0, problem.prunable_time_s, np.inf)
     idle = np.where(problem.fixed_bits > 0, np.inf, idle)
     ratio = np.divide(excess, work, out=np.where(problem.prunable_time_s > 0, idle, 0.0), where=work > 0)
-    return np.clip(np.where(np.isnan(ratio), np.inf, ratio * (1.0 + 1e-15)), 0.0, problem.prune_max)
+    ratio = np.where(ratio < 1e-14, 0.0, ratio * (1.0 + 1e-15))
+    return np.clip(np.where(np.isnan(ratio), np.inf, ratio), 0.0, problem.prune_max)
 
 
 def bandwidth_range_hz(problem: AllocationProblem) -> tuple[FloatArray, FloatArray]:

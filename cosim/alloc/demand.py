@@ -18,8 +18,8 @@ _TINY = 1e-30
 """A device whose range begins at 0 is followed down to this part of its upper end."""
 _PROBE = 1e-6
 _CHUNK = 8192
-_TABLE_ENTRIES = 100_000
-"""Devices x straight pieces up to which the pieces are tabulated (some MB)."""
+_TABLE_ENTRIES = 2_000_000
+"""Devices x straight pieces up to which the pieces are tabulated (some 60 MB)."""
 
 
 class Demand:
@@ -112,13 +112,13 @@ class Demand:
         return log_price, trial
 
     def _tabulated(self) -> _Pieces | None:
-        """The straight pieces of all devices, where the rate has no other kinks and the table stays small."""
-        if len(self._chords) != 1 or not isinstance(self._chords[0], Blocks):
+        """The straight pieces of all devices, where the rate is one of whole blocks and the table stays small."""
+        if not self._chords or not isinstance(self._chords[-1], Blocks):
             return None
-        pieces = math.ceil(float(self.most_hz.max(initial=0.0)) / self._chords[0].block_hz) + 1
+        pieces = math.ceil(float(self.most_hz.max(initial=0.0)) / self._chords[-1].block_hz) + 1
         if pieces * len(self.most_hz) > _TABLE_ENTRIES:
             return None
-        return _Pieces(self._chords[0], pieces, self._snr_hz, self._pull, (self._compute_s, self._bits))
+        return _Pieces(self._chords[-1], pieces, self._snr_hz, self._pull, (self._compute_s, self._bits))
 
     def _search(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
         """Root of ln w y'(B) = log price in log B: Newton's method with a difference quotient, kept inside a bracket.

@@ -8,8 +8,8 @@ import pytest
 from cosim.alloc.closed_forms import bandwidth_range_hz, shannon_bandwidth_at_price_hz
 from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, unpruned_latency
-from cosim.interfaces import Allocator
-from cosim.rate import LN2, Blocks, Ergodic, Shannon
+from cosim.interfaces import AllocationProblem, Allocator
+from cosim.rate import LN2, Blocks, Ergodic, Shannon, TruncatedShannon
 
 
 def solve(problem):
@@ -152,3 +152,13 @@ def test_draws_no_random_numbers(problem):
     rng = np.random.default_rng(9)
     KKT().allocate(problem(4), rng)
     assert rng.random() == np.random.default_rng(9).random()
+
+
+def test_whole_blocks_of_a_truncated_rate_with_flat_pieces():
+    """Chords of chords: the demand need not lie in the piece where that of the rate below it lies."""
+    zero, size = np.zeros(3), np.array([1e5, 3162277.66016838, 1e6])
+    snr = np.array([1e6, 3162277.66016838, 1e6])
+    rate = Blocks(TruncatedShannon(), 180e3)
+    problem = AllocationProblem(0, np.arange(3), np.ones(3), zero, zero, zero, size, snr, np.ones(3), 27098935.0, 0.931507706697591, rate)
+    answer = KKT().allocate(problem, np.random.default_rng(0))
+    assert answer.certificate.worst <= 1e-9
