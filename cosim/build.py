@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from cosim.scenario import Scenario
 from cosim.simulation import Parts, Simulation, Threshold
 from cosim.trace.checkpoint import load_checkpoint, save_checkpoint
 from cosim.trace.manifest import fingerprint, scenario_digest, write_manifest
+from cosim.trace.parts import table_directory
 from cosim.trace.run import SCENARIO_NAME, Run
 from cosim.trace.writer import TraceWriter
 
@@ -130,7 +132,12 @@ def resume(
     before = dict(found.manifest["wall_times_s"])
     book = _Book(directory, scenario, {**before, "build": before.get("build", 0.0) + time.perf_counter() - begin})
     book.write("running")
-    trace = TraceWriter.open_existing(directory, keep_rounds=done) if found.tables else TraceWriter(directory, _tables(scenario))
+    if arrays is None:  # killed before the first checkpoint, perhaps while the tables were made: begin anew
+        for name in found.tables:
+            shutil.rmtree(table_directory(directory, name))
+        trace = TraceWriter(directory, _tables(scenario))
+    else:
+        trace = TraceWriter.open_existing(directory, keep_rounds=done)
     reporter = _reporter(progress, target, begin)
     return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book)
 

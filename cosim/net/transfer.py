@@ -177,7 +177,8 @@ class Medium:
             position[columns] = np.arange(len(columns))
         if not current or not start <= first < start + len(gains) or (position[rows] < 0).any():
             columns = np.flatnonzero(~transfers.done)
-            count = int(np.clip(CHUNK_ELEMENTS // max(1, len(columns)), *CHUNK_SLOTS))
+            least, most = CHUNK_SLOTS if current else (CHUNK_SLOTS[0], FORECAST_SLOTS)  # a download is over after few slots
+            count = int(np.clip(CHUNK_ELEMENTS // max(1, len(columns)), least, most))
             times = np.arange(first, first + count, dtype=np.float64) * self.uplink.slot_s
             gains = self._gain(times, transfers.device_ids[columns])
             start, self._ids, self._window = first, transfers.device_ids, (first, columns, gains)

@@ -127,6 +127,16 @@ def test_a_run_without_checkpoint_begins_anew(finished):
     assert resume(finished, rounds=3).manifest["fingerprint"] == expected
 
 
+def test_killed_while_the_tables_were_made(finished):
+    """Some tables are there, some are not, and there is no checkpoint."""
+    expected = cosim.Run.open(finished).manifest["fingerprint"]
+    shutil.rmtree(finished / "checkpoint")
+    shutil.rmtree(finished / "devices.parquet")
+    manifest = finished / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"finished"', '"running"'))
+    assert resume(finished).manifest["fingerprint"] == expected
+
+
 def test_state_survives_as_arrays():
     from cosim.simulation.records import State
 
