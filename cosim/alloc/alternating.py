@@ -9,7 +9,7 @@ import numpy as np
 
 from cosim.alloc.certificate import certify
 from cosim.alloc.closed_forms import bandwidth_range_hz, prune_ratio, upload_time_s
-from cosim.alloc.kkt import _clear, _fill, _largest_set
+from cosim.alloc.kkt import clear, fill, largest_set
 from cosim.alloc.problem import make_allocation, subset
 from cosim.component import Component, quantity
 from cosim.interfaces import Allocation, AllocationProblem, FloatArray
@@ -36,7 +36,7 @@ class KKTAlternating(Component):
     def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:  # noqa: ARG002
         """A feasible answer, the optimum to within ``tolerance``; draws no random numbers. Each turn costs about as much as ``kkt``."""
         least, most = bandwidth_range_hz(problem)
-        selected = _largest_set(problem, least)
+        selected = largest_set(problem, least)
         part = subset(problem, selected)
         share, price = self._alternate(part, least[selected], most[selected])
         bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
@@ -48,10 +48,10 @@ class KKTAlternating(Component):
     def _alternate(self, problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
         """Bandwidths (n,) [Hz] and the price [1/Hz] of the last turn, starting from equal parts of everyone's range."""
         band, price = problem.bandwidth_hz, 0.0
-        share = _fill(least, np.minimum(most, np.maximum(least, band)), band)
+        share = fill(least, np.minimum(most, np.maximum(least, band)), band)
         for _ in range(self.iterations):
             before = share
-            share, price = _clear(_latency_problem(problem, before), least, most)
+            share, price = clear(_latency_problem(problem, before), least, most)
             if np.abs(share - before).sum() <= self.tolerance * band:
                 break
         return share, price

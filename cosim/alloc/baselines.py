@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 
 from cosim.alloc.closed_forms import bandwidth_range_hz, planned_latency_s, prune_ratio
-from cosim.alloc.kkt import _largest_set
+from cosim.alloc.kkt import largest_set
 from cosim.alloc.problem import TOLERANCE, fastest, fastest_unpruned, make_allocation, subset
 from cosim.component import Component, quantity
 from cosim.interfaces import Allocation, AllocationProblem, FloatArray
@@ -88,7 +88,7 @@ class ChannelProportional(Component):
 def _serve_most(problem: AllocationProblem, ratio: FloatArray) -> Allocation:
     """A largest set that meets the threshold at these ratios (n,), and the bandwidths with which it is fastest."""
     need_hz, _ = bandwidth_range_hz(dataclasses.replace(problem, prune_max=ratio))
-    selected = _largest_set(problem, need_hz)
+    selected = largest_set(problem, need_hz)
     share = np.zeros_like(ratio)
     share[selected] = fastest(subset(problem, selected), 1.0 - ratio[selected])[2]
     return make_allocation(problem, selected, ratio, share)

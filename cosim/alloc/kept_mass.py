@@ -8,7 +8,7 @@ import numpy as np
 
 from cosim.alloc.closed_forms import bandwidth_range_hz, log_pull, prune_ratio
 from cosim.alloc.demand import Demand
-from cosim.alloc.kkt import KKT, _largest_set
+from cosim.alloc.kkt import KKT, largest_set
 from cosim.alloc.problem import subset
 from cosim.component import Component
 from cosim.interfaces import AllocationProblem, BoolArray, FloatArray
@@ -36,7 +36,7 @@ class MaxKeptMass(Component):
     def select(self, problem: AllocationProblem, rng: np.random.Generator) -> BoolArray:
         """Mask (n,); draws no random numbers."""
         least, most = bandwidth_range_hz(problem)
-        largest = _largest_set(problem, least)
+        largest = largest_set(problem, least)
         if largest.all():
             return largest
         candidates = [largest, *_priced_sets(problem, least, most)]

@@ -35,9 +35,9 @@ class KKT(Component):
     def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:  # noqa: ARG002
         """The optimum of ``problem``; draws no random numbers. O(n) memory, O(n) time per step of the search."""
         least, most = bandwidth_range_hz(problem)
-        selected = _largest_set(problem, least)
+        selected = largest_set(problem, least)
         part = subset(problem, selected)
-        share, price = _clear(part, least[selected], most[selected])
+        share, price = clear(part, least[selected], most[selected])
         bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
         bandwidth[selected], ratio[selected] = share, prune_ratio(part, share)
         answer = make_allocation(problem, selected, ratio, bandwidth)
@@ -45,7 +45,7 @@ class KKT(Component):
         return dataclasses.replace(answer, certificate=certify(problem, answer, price))
 
 
-def _largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
+def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
     """Mask (n,) of as many devices as the band can serve at their prune_max, cheapest first."""
     if least.sum() <= problem.bandwidth_hz:
         return np.ones(least.shape, np.bool_)
@@ -56,13 +56,13 @@ def _largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
     return selected
 
 
-def _clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
+def clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
     """Bandwidths (n,) and the price at which demand meets the band."""
     band = problem.bandwidth_hz
     wants = (log_pull(problem) > -np.inf) & (most > least)
     ceiling = np.where(wants, most, least)
     if ceiling.sum() <= band:
-        return _fill(ceiling, np.minimum(most, np.maximum(2.0 * band, least)), band), 0.0
+        return fill(ceiling, np.minimum(most, np.maximum(2.0 * band, least)), band), 0.0
     share = least.copy()
     rest = band - least[~wants].sum()
     demand = Demand(subset(problem, wants), least[wants], np.minimum(most[wants], 2.0 * band))
@@ -70,7 +70,7 @@ def _clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> t
     return share, price
 
 
-def _fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
+def fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
     """From ``low`` towards ``high`` by the same fraction of each interval, until the sum is ``total``."""
     room = float((high - low).sum())
     fraction = min(1.0, max(0.0, total - float(low.sum())) / room) if room > 0 else 0.0
@@ -84,7 +84,7 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     price inside a bracket; where they fail, the typical price of the devices still undecided, then the middle. It ends when
     demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
     """
-    start = _fill(demand.least_hz, demand.most_hz, band)
+    start = fill(demand.least_hz, demand.most_hz, band)
     settled = demand.clear_smoothly(start, band)
     if settled is not None and demand.is_smooth:
         return np.clip(settled[0], demand.least_hz, demand.most_hz), float(np.exp(settled[1]))
@@ -96,7 +96,7 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
         share, guess = demand.at(log_price, guess)
         excess, width = float(np.log(max(share.sum() / band, 1e-30))), dear - cheap
         if abs(excess) <= 1e-14:
-            return _fill(demand.least_hz, share, band), float(np.exp(log_price))
+            return fill(demand.least_hz, share, band), float(np.exp(log_price))
         cheap, many, dear, few = (log_price, share, dear, few) if excess > 0 else (cheap, many, log_price, share)
         rise = (excess - previous[1]) / (log_price - previous[0])
         slope, previous = (rise if rise < 0 else slope), (log_price, excess)
@@ -106,7 +106,7 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
             stuck = slow >= 4  # not even the typical price halves the bracket
             log_price = 0.5 * (cheap + dear) if stuck else _between(demand.typical_log_price(few, many), cheap, dear)
             slow = 0 if stuck else slow
-    return _fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
+    return fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
 
 
 def _between(log_price: float, cheap: float, dear: float) -> float:

@@ -7,7 +7,7 @@ from typing import final
 import numpy as np
 
 from cosim.alloc.closed_forms import bandwidth_range_hz
-from cosim.alloc.kkt import _largest_set
+from cosim.alloc.kkt import largest_set
 from cosim.component import Component, quantity
 from cosim.interfaces import AllocationProblem, BoolArray
 
@@ -61,4 +61,4 @@ class Feasible(Component):
 
     def select(self, problem: AllocationProblem, rng: np.random.Generator) -> BoolArray:  # noqa: ARG002
         """Mask (n,); draws no random numbers."""
-        return _largest_set(problem, bandwidth_range_hz(problem)[0])
+        return largest_set(problem, bandwidth_range_hz(problem)[0])
