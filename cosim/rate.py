@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, Protocol, TypeAlias, final
 
 import numpy as np
@@ -23,9 +24,11 @@ from cosim.component import Component, quantity
 FloatArray: TypeAlias = NDArray[np.float64]
 Side: TypeAlias = Literal["left", "right"]
 Profile: TypeAlias = Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]
+Expansion: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]
 
 LN2: Final = float(np.log(2.0))
 _CHUNK: Final = 8192
+_PROBE: Final = 1e-6
 
 
 class Rate(Protocol):
@@ -57,21 +60,21 @@ class Shannon(Component):
 
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        endless = np.isinf(b)
-        if endless.any():
-            return np.where(endless, s / LN2, self.value(np.where(endless, 0.0, b), s))
-        return np.asarray(b * np.log1p(_snr(b, s)) / LN2)
+        with np.errstate(all="ignore"):
+            rate = b * np.log1p(np.fmin(s / b, 1e300)) / LN2
+        return np.where(np.isinf(b), s / LN2, rate) if np.isnan(rate).any() else rate
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:  # noqa: ARG002
         """R'(B) = log2(1 + x) - x / ((1 + x) ln 2), x = s/B. Smooth: both sides are the same."""
         b, s = _arrays(bandwidth_hz, snr_hz)
         x = _snr(b, s)
-        return np.where((b > 0) | (s <= 0), _logarithms(x)[2] / LN2, np.inf)
+        return np.where((b > 0) | (s <= 0), _logarithms(x)[1] / LN2, np.inf)
 
-    def tangent(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """R(B) and R'(B) at the price of one of them, for float64 arrays of one shape with 0 < B < inf."""
-        log, _, marginal = _logarithms(np.minimum(snr_hz / bandwidth_hz, 1e300))
-        return bandwidth_hz * log / LN2, marginal / LN2
+    def expansion(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
+        """R, R' and the bend -B R''/R' = (x / (1 + x))^2 / (ln(1 + x) - x / (1 + x)), for what ``expansion`` asks."""
+        x = np.minimum(snr_hz / bandwidth_hz, 1e300)
+        log, marginal, part = _logarithms(x)
+        return bandwidth_hz * log * (1.0 / LN2), marginal * (1.0 / LN2), part * part / np.maximum(marginal, 1e-300)
 
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         return shannon_bandwidth_hz(rate_bps, snr_hz)
@@ -176,6 +179,11 @@ class Scaled:
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
         return self.factor * self.rate.derivative(bandwidth_hz, snr_hz, side=side)
 
+    def expansion(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
+        """As of the rate itself; the factor does not change the bend."""
+        value, slope, bend = expansion(self.rate, bandwidth_hz, snr_hz)
+        return self.factor * value, self.factor * slope, bend
+
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         return self.rate.inverse(np.asarray(rate_bps, np.float64) / self.factor, snr_hz)
 
@@ -206,11 +214,14 @@ class ErgodicRayleigh:
         _, _, slope = _rayleigh_profile(u)
         return np.where(inside, slope / u / LN2, np.where((b > 0) | (s <= 0), 0.0, np.inf))
 
-    def tangent(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """R(B) and R'(B) at the price of one of them, for float64 arrays of one shape with 0 < B < inf and s > 0."""
-        u = np.clip(bandwidth_hz / snr_hz, 1e-300, 1e300)
-        phi, _, slope = _rayleigh_profile(u)
-        return snr_hz * phi / LN2, slope / u / LN2
+    def expansion(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
+        """R, R' and the bend -B R''/R' = ((2 + u) (1 - phi) - 1) / phi', phi = u e^u E1(u), which tends to 2 for large u."""
+        with np.errstate(divide="ignore"):
+            u = np.minimum(np.maximum(bandwidth_hz / snr_hz, 1e-300), 1e300)
+        phi, rest, rise = _rayleigh_profile(u)
+        slope = rise / u
+        bend = np.where(u > 1e5, 2.0, ((2.0 + u) * rest - 1.0) / np.maximum(slope, 1e-300))
+        return snr_hz * phi * (1.0 / LN2), slope * (1.0 / LN2), bend
 
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         return _inverse(_rayleigh_profile, 1.0, rate_bps, snr_hz)
@@ -305,6 +316,22 @@ def ergodic_rayleigh(rate: Rate) -> Rate:
     return ErgodicRayleigh() if isinstance(rate, Shannon) else Ergodic(rate)
 
 
+_WITH_EXPANSION: TypeAlias = Shannon | ErgodicRayleigh | Scaled
+
+
+def expansion(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
+    """R [bit/s], R' [bit/s/Hz] and the bend -B R''/R' of a smooth rate, at the price of one of them where it has a closed form.
+
+    float64 arrays of one shape, 0 < B < inf, s >= 0. Otherwise the bend is a difference quotient, good to about 1e-6.
+    """
+    if isinstance(rate, _WITH_EXPANSION):
+        return rate.expansion(bandwidth_hz, snr_hz)
+    slope = rate.derivative(bandwidth_hz, snr_hz)
+    beyond = rate.derivative(bandwidth_hz * (1.0 + _PROBE), snr_hz)
+    bend = (slope - beyond) / (_PROBE * np.maximum(slope, 1e-300))
+    return rate.value(bandwidth_hz, snr_hz), slope, bend
+
+
 @final
 @dataclass(frozen=True)
 class Blocks:
@@ -326,13 +353,14 @@ class Blocks:
         b, s = _arrays(bandwidth_hz, snr_hz)
         inside = np.where(np.isfinite(b), b, 0.0)
         left, right = self._ends(inside, "right")
-        below, above = self.rate.value(left, s), self.rate.value(right, s)
+        below, above = self.rate.value(np.stack([left, right]), s)
         return np.where(np.isfinite(b), below + (above - below) * ((inside - left) / self.block_hz), self.rate.supremum(s))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
         left, right = self._ends(np.where(np.isfinite(b), b, 0.0), side)
-        slope = (self.rate.value(right, s) - self.rate.value(left, s)) / self.block_hz
+        below, above = self.rate.value(np.stack([left, right]), s)
+        slope = (above - below) / self.block_hz
         return np.where(np.isfinite(b), slope, 0.0)
 
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
@@ -341,7 +369,7 @@ class Blocks:
         smooth = self.rate.inverse(r, s)
         reached = np.isfinite(smooth)
         left, right = self._ends(np.where(reached, smooth, 0.0), "left")
-        below, above = self.rate.value(left, s), self.rate.value(right, s)
+        below, above = self.rate.value(np.stack([left, right]), s)
         step = above - below
         share = np.clip(np.divide(r - below, step, out=np.zeros_like(step), where=step > 0), 0.0, 1.0)
         return np.where(reached, left + share * self.block_hz, np.inf)
@@ -368,7 +396,11 @@ class Blocks:
 
 
 def _arrays(*values: ArrayLike) -> tuple[FloatArray, ...]:
-    return tuple(np.broadcast_arrays(*(np.asarray(value, np.float64) for value in values)))
+    """As float64 arrays of one shape; views where they had to grow."""
+    arrays = tuple([np.asarray(value, np.float64) for value in values])
+    if all(array.shape == arrays[0].shape for array in arrays):
+        return arrays
+    return tuple(np.broadcast_arrays(*arrays))
 
 
 def _snr(bandwidth_hz: FloatArray, snr_hz: FloatArray) -> FloatArray:
@@ -386,29 +418,39 @@ def _ratio(bandwidth_hz: FloatArray, snr_hz: FloatArray, inside: NDArray[np.bool
 
 
 def _logarithms(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """L = ln(1 + x), x - L and L - x / (1 + x) for x >= 0, the differences without cancellation.
-
-    With p = x / (2 + x), L = 2 artanh(p) = 2 p + t, t = 2 (p^3/3 + p^5/5 + ...); so x - L = x p - t and
-    L - x / (1 + x) = x p / (1 + x) + t.
-    """
-    log = np.log1p(x)
-    deficit, marginal = x - log, log - x / (1.0 + x)
-    small = x < 0.25
-    if small.any():
+    """L = ln(1 + x), L - x / (1 + x) without cancellation, and x / (1 + x), for x >= 0."""
+    log, part = np.log1p(x), x / (1.0 + x)
+    marginal = log - part
+    if x.size and np.minimum.reduce(x, axis=None) < _SMALL:
+        small = x < _SMALL
         near = x[small]
-        p = near / (2.0 + near)
-        p2 = p * p
-        series = np.full_like(p, 1.0 / 17.0)
-        for odd in range(15, 1, -2):
-            series = 1.0 / odd + p2 * series
-        tail = 2.0 * p * p2 * series
-        deficit[small], marginal[small] = near * p - tail, near * p / (1.0 + near) + tail
-    return log, deficit, marginal
+        p, tail = _series(near)
+        marginal[small] = near * p / (1.0 + near) + tail
+    return log, marginal, part
+
+
+def _series(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Both p = x / (2 + x) and t = 2 (p^3/3 + p^5/5 + ...) for x < 1/4.
+
+    L = ln(1 + x) = 2 artanh(p) = 2 p + t; so x - L = x p - t and L - x / (1 + x) = x p / (1 + x) + t.
+    """
+    p = x / (2.0 + x)
+    p2 = p * p
+    series = np.full_like(p, 1.0 / 17.0)
+    for odd in range(15, 1, -2):
+        series = 1.0 / odd + p2 * series
+    return p, 2.0 * p * p2 * series
 
 
 def _shannon_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Values of phi = u ln(1 + 1/u), 1 - phi and u phi'."""
-    log, deficit, marginal = _logarithms(1.0 / u)
+    x = 1.0 / u
+    log, marginal, _ = _logarithms(x)
+    deficit = x - log
+    small = x < _SMALL
+    if small.any():
+        p, tail = _series(x[small])
+        deficit[small] = x[small] * p - tail
     return u * log, u * deficit, u * marginal
 
 
@@ -419,58 +461,85 @@ def _rayleigh_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray
     """
     from scipy.special import exp1
 
-    phi, rest, slope = np.empty_like(u), np.empty_like(u), np.empty_like(u)
-    low = u < 4.0
-    small, large = u[low], u[~low]
-    scaled = np.exp(small) * exp1(small)
-    phi[low], rest[low], slope[low] = small * scaled, 1.0 - small * scaled, small * ((1.0 + small) * scaled - 1.0)
+    high = u >= _WIDE
+    if not high.any():
+        scaled = np.exp(u) * exp1(u)
+        phi = u * scaled
+        return phi, 1.0 - phi, u * ((1.0 + u) * scaled - 1.0)
+    found = np.empty((3, *u.shape))
+    found[:, ~high] = _rayleigh_profile(u[~high])
+    large = u[high]
     sums = np.empty((3, large.size))
     for start in range(0, large.size, _CHUNK):  # keeps memory at O(n)
         part = large[start : start + _CHUNK]
         part = part / (part + _NODES[:, None])
         sums[0, start : start + _CHUNK] = _WEIGHTS @ part
         sums[1:, start : start + _CHUNK] = np.stack([_WEIGHTS, _WEIGHTS * _NODES]) @ (part * part)
-    phi[~low], rest[~low], slope[~low] = sums[0], sums[1] / large, sums[2] / large
-    return phi, rest, slope
+    sums[1:] /= large
+    found[:, high] = sums
+    return found[0], found[1], found[2]
 
 
 def _inverse(profile: Profile, odds_per_u: float, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
     """B with (s / ln 2) phi(B / s) = r, in chunks that stay in the cache."""
     r, s = _arrays(rate_bps, snr_hz)
-    bandwidth = np.where(r > 0, np.inf, 0.0)
+    bandwidth = np.empty(r.shape)
     flat_r, flat_s, flat = r.ravel(), s.ravel(), bandwidth.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        load, rest = _load(np.minimum(flat_r[chunk], 2.0 * flat_s[chunk]), flat_s[chunk])
-        reached = (load > 0) & (rest > 0) & (flat_r[chunk] < flat_s[chunk] / LN2)
-        flat[chunk][reached] = flat_s[chunk][reached] * _newton(profile, odds_per_u, load[reached] / rest[reached])
+        part = slice(start, start + _CHUNK)
+        flat[part] = _inverse_part(profile, odds_per_u, flat_r[part], flat_s[part])
     return bandwidth
 
 
-def _load(r: FloatArray, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Load a = r ln2 / s and 1 - a, the latter to relative accuracy: r and ln 2 are split into parts whose products are exact."""
-    safe = np.where(s > 0, s, 1.0)
-    r = np.minimum(r, 1e300)  # an infinite rate is out of reach, and must not become NaN
+def _inverse_part(profile: Profile, odds_per_u: float, r: FloatArray, s: FloatArray) -> FloatArray:
+    reached = (r > 0) & (r < s * (1.0 / LN2))
+    if not reached.all():
+        bandwidth = np.where(r > 0, np.inf, 0.0)
+        if reached.any():
+            bandwidth[reached] = _inverse_part(profile, odds_per_u, r[reached], s[reached])
+        return bandwidth
+    load = r * LN2 / s
+    rest = 1.0 - load
+    near = rest < 0.25
+    if near.any():
+        rest[near] = _rest(r[near], s[near])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(rest > 0, s * _newton(profile, odds_per_u, load / rest), np.inf)
+
+
+def _rest(r: FloatArray, s: FloatArray) -> FloatArray:
+    """1 - r ln2 / s to relative accuracy: r and ln 2 are split into parts whose products are exact."""
     head = r * 134217729.0  # 2^27 + 1: Veltkamp's splitting
     head = head - (head - r)
     tail = r - head
-    rest = s - head * _LN2_HEAD - head * _LN2_MIDDLE - tail * _LN2_HEAD - tail * _LN2_MIDDLE - r * _LN2_TAIL
-    return r * LN2 / safe, np.where(s > 0, rest / safe, 0.0)
+    return (s - head * _LN2_HEAD - head * _LN2_MIDDLE - tail * _LN2_HEAD - tail * _LN2_MIDDLE - r * _LN2_TAIL) / s
 
 
 def _newton(profile: Profile, odds_per_u: float, odds: FloatArray) -> FloatArray:
-    """Solve phi / (1 - phi) = odds for u by Newton's method in logarithms.
+    """Solve phi / (1 - phi) = odds for u by Newton's method in logarithms; from the table one step is enough.
 
-    ``odds_per_u``: limit of odds / u for large u. The start is within a few per cent of the solution everywhere.
+    ``odds_per_u``: limit of odds / u for large u.
     """
-    target, log_u = np.log(odds), np.log(odds / (odds_per_u + np.log1p(1.0 / odds)))
+    target = np.log(odds)
+    log_u = np.interp(target, *_starts(profile, odds_per_u))
     for _ in range(50):
-        phi, other, slope = profile(np.exp(log_u))
-        step = (np.log(phi / other) - target) * phi * other / slope
+        phi, other, rise = profile(np.exp(log_u))
+        step = (np.log(phi / other) - target) * phi * other / rise
         log_u -= step
-        if np.abs(step).max(initial=0.0) < 1e-7:
+        if not np.maximum.reduce(np.abs(step), initial=0.0) >= 1e-6:  # which leaves 1e-14; NaN ends it too
             break
     return np.asarray(np.exp(log_u))
+
+
+@cache
+def _starts(profile: Profile, odds_per_u: float) -> tuple[FloatArray, FloatArray]:
+    """ln(phi / (1 - phi)) and ln u at 8193 points: interpolated, ln u is good to 5e-7 for odds from e^-650 to e^45."""
+    target = np.sinh(np.linspace(-7.17, 4.5, 8193))
+    log_u = target - np.log(odds_per_u + np.logaddexp(0.0, -target))  # within a few per cent
+    for _ in range(6):
+        phi, other, rise = profile(np.exp(log_u))
+        log_u -= (np.log(phi / other) - target) * phi * other / rise
+    return target, log_u
 
 
 def _exponential_rule() -> tuple[FloatArray, FloatArray]:
@@ -520,6 +589,9 @@ def _search_inverse(rate: Rate, r: FloatArray, s: FloatArray) -> FloatArray:
     return bandwidth
 
 
+_SMALL: Final = 0.25
+"""SNR below which differences of logarithms are series."""
+_WIDE: Final = 4.0
 _SHANNON: Final = Shannon()
 _LN2_HEAD, _LN2_MIDDLE, _LN2_TAIL = 46516319 / 2**26, 58531063 / 2**52, 1.3421277060097865e-16  # ln 2 in 26 + 26 + 53 bits
 _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(32)

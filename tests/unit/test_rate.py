@@ -18,6 +18,7 @@ from cosim.rate import (
     Shannon,
     TruncatedShannon,
     ergodic_rayleigh,
+    expansion,
     shannon_bandwidth_hz,
 )
 
@@ -202,9 +203,13 @@ def test_blocks_refuse_a_width_that_is_none(width):
         Blocks(Shannon(), width)
 
 
-@pytest.mark.parametrize("rate", [Shannon(), ErgodicRayleigh()], ids=repr)
-def test_tangent_is_value_and_derivative(rate):
-    bandwidth, snr = 10.0 ** np.arange(-2, 13), np.full(15, 1e6)
-    value, slope = rate.tangent(bandwidth, snr)
-    assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-15)
-    assert slope == pytest.approx(rate.derivative(bandwidth, snr), rel=1e-15)
+@pytest.mark.parametrize("rate", SMOOTH, ids=repr)
+def test_expansion_is_value_derivative_and_bend(rate):
+    bandwidth, snr = 10.0 ** np.arange(-2, 9), np.full(11, 1e6)
+    value, slope, bend = expansion(rate, bandwidth, snr)
+    assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-14)
+    assert slope == pytest.approx(rate.derivative(bandwidth, snr), rel=1e-14)
+    step = 1e-4
+    here, there = (np.log(rate.derivative(bandwidth * np.exp(shift), snr)) for shift in (-step, step))
+    assert bend == pytest.approx((here - there) / (2 * step), rel=1e-4, abs=1e-6)
+    assert np.all(bend >= -1e-6)
