@@ -162,9 +162,7 @@ class Simulation:
     def _end(self, record: Round) -> None:
         """Stop who is not there yet, aggregate, evaluate, write the rows."""
         parts = self._parts
-        self._uplink.settle(record.end_s)
-        uploads = self._uplink.transfers
-        assert uploads is not None
+        uploads = self._uplink.close(record.end_s)
         record.airtime_s, record.sent_bits = uploads.airtime_s, record.submodels.payload_bits - uploads.backlog_bits
         for row in np.flatnonzero(~record.arrived & ~record.gone).tolist():  # each is a SimPy process of its own
             record.stop_s[row] = record.end_s
@@ -208,7 +206,8 @@ class Simulation:
             record.upload_start_s[row] = record.compute_end_s[row]
             self._uplink.begin(row, record.compute_end_s[row])
             yield self._uploaded[row]
-            yield self._until(record.arrival_s[row])
+            if self._parts.backhaul_delay_s > 0:
+                yield self._until(record.arrival_s[row])
         except simpy.Interrupt:
             return
         record.arrived[row] = True

@@ -1,86 +1,109 @@
-"""The network as one process: it sleeps to the next completion, or until the set of senders changes."""
+"""The uplink as events: one for each completion that can be foreseen, and one where the window of what is foreseen ends."""
 
 from __future__ import annotations
 
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import simpy
 
-    from cosim.net.transfer import Forecast, Medium, Transfers
+    from cosim.interfaces import FloatArray, IntArray
+    from cosim.net.transfer import Medium, Transfers, Window
 
 
 class UplinkProcess:
-    """All uploads of the round that is going on. ``completed(row, time_s)`` is called for each that ends."""
+    """All uploads of the round that is going on. ``completed(row, time_s)`` is called for each that ends.
+
+    ``_completion_s`` (n,): when an upload will end, as far as the window tells; inf where it does not.
+    """
 
     def __init__(self, env: simpy.Environment, medium: Medium, completed: Callable[[int, float], None]) -> None:
-        """The process starts with nothing to send."""
+        """Nothing to send yet."""
         self._env, self._medium, self._completed = env, medium, completed
-        self._changed = env.event()
-        self._forecast: Forecast | None = None
-        self._completions: deque[tuple[float, int]] = deque()
-        self._begin_s = self._clock_s = 0.0
-        self.transfers: Transfers | None = None
-        env.process(self._run())
+        self._transfers: Transfers | None = None
+        self._window: Window | None = None
+        self._completion_s: FloatArray = np.zeros(0)
+        self._begin_s = 0.0
 
     def open(self, transfers: Transfers, now_s: float) -> None:
-        """A new round's uploads take the place of the last one's."""
-        self.transfers, self._forecast = transfers, None
-        self._begin_s = self._clock_s = now_s
+        """A round's uploads, none of which has begun."""
+        self._transfers, self._window, self._begin_s = transfers, None, now_s
+        self._completion_s = np.full(len(transfers.device_ids), np.inf)
+
+    def close(self, now_s: float) -> Transfers:
+        """The uploads at the end of their round."""
+        transfers = self._open_transfers()
+        for row in np.flatnonzero(self._completion_s <= now_s).tolist():  # the last ones, of this very moment
+            self._complete(transfers, row)
+        self._settle(now_s)
+        self._transfers = self._window = None
+        return transfers
 
     def begin(self, row: int, now_s: float) -> None:
         """A device starts to send."""
-        self.settle(now_s)
-        assert self.transfers is not None
-        self.transfers = self.transfers.begin(row)
-        self._wake()
+        transfers = self._open_transfers()
+        transfers.begin(row, now_s)
+        if self._window is None:
+            self._look_ahead()
+        elif now_s < self._window.end_s:
+            self._foresee(np.array([row]))
 
     def abandon(self, row: int, now_s: float) -> None:
         """A device stops to send, for good."""
-        self.settle(now_s)
-        assert self.transfers is not None
-        self.transfers = self.transfers.abandon(row)
-        self._wake()
+        transfers = self._open_transfers()
+        if transfers.sending[row] and self._window is not None:
+            self._window.settle(transfers, np.array([row]), now_s)
+        self._completion_s[row] = np.inf
+        transfers.stop(row)
 
-    def settle(self, now_s: float) -> None:
-        """Bring the record to ``now_s``."""
-        self._clock_s = max(self._clock_s, now_s)
-        if self._forecast is None or self.transfers is None:
+    def _open_transfers(self) -> Transfers:
+        assert self._transfers is not None
+        return self._transfers
+
+    def _look_ahead(self) -> None:
+        """The next window, as long as anybody sends."""
+        transfers, self._window = self._open_transfers(), None
+        rows = np.flatnonzero(transfers.sending)
+        if not rows.size:
             return
-        self.transfers = self._forecast.settle(self.transfers, self._clock_s)
-        self._forecast = None
-        self._announce(self._clock_s)
+        now_s = float(transfers.settled_s[rows].min())
+        self._medium.refuse_stall(transfers, self._begin_s, now_s)
+        self._window = window = self._medium.window(transfers, self._begin_s, now_s)
+        self._foresee(rows)
+        self._at(window.end_s, partial(self._go_on, window))
 
-    def _announce(self, now_s: float) -> None:
-        """Tell of completions up to ``now_s``. Shares are reserved, so they change nobody else's rate."""
-        while self._completions and self._completions[0][0] <= now_s:
-            end_s, row = self._completions.popleft()
-            self._completed(row, end_s)
+    def _go_on(self, window: Window) -> None:
+        if window is self._window:
+            self._settle(window.end_s)
+            self._look_ahead()
 
-    def _wake(self) -> None:
-        if not self._changed.triggered:
-            self._changed.succeed()
+    def _foresee(self, rows: IntArray) -> None:
+        """Completions of rows within the window become events. Shares are reserved: no other device will move them."""
+        assert self._window is not None
+        transfers = self._open_transfers()
+        completion_s = self._completion_s[rows] = self._window.completion_s(transfers, rows)
+        for row in rows[completion_s < np.inf].tolist():  # an event each
+            self._at(float(self._completion_s[row]), partial(self._complete, transfers, row))
 
-    def _run(self) -> Generator[simpy.Event, None, None]:
-        while True:
-            if self._changed.triggered:
-                self._changed = self._env.event()
-            if self._forecast is None and self.transfers is not None and self.transfers.sending.any():
-                self._medium.refuse_stall(self.transfers, self._begin_s, self._clock_s)
-                self._forecast = self._medium.forecast(self.transfers, self._clock_s)
-                self._completions = deque(self._forecast.completions())
-            if self._forecast is None:
-                yield self._changed
-                continue
-            forecast, end_s = self._forecast, float(self._forecast.edges_s[-1])
-            wake_s = self._completions[0][0] if self._completions else end_s
-            yield self._env.timeout(max(0.0, wake_s - self._env.now)) | self._changed
-            if self._changed.triggered or self._forecast is not forecast:
-                continue
-            if wake_s < end_s:
-                self._announce(wake_s)
-            else:
-                self.settle(end_s)
+    def _complete(self, transfers: Transfers, row: int) -> None:
+        if transfers is self._transfers and transfers.sending[row]:
+            transfers.complete(row)
+            self._completed(row, float(self._completion_s[row]))
+
+    def _settle(self, now_s: float) -> None:
+        """Bring all who have been on the air in this window to ``now_s``, or to the completion before it."""
+        transfers = self._open_transfers()
+        if self._window is not None:
+            rows = np.flatnonzero(transfers.sending | np.isfinite(self._completion_s))
+            self._window.settle(transfers, rows, np.minimum(self._completion_s[rows], now_s))
+            self._completion_s[rows] = np.inf
+
+    def _at(self, time_s: float, what: Callable[[], None]) -> None:
+        event = self._env.timeout(max(0.0, time_s - self._env.now))
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: what())
