@@ -386,6 +386,12 @@ class Blocks:
         b, _ = _arrays(bandwidth_hz, snr_hz)
         return self._ends(b, "right")
 
+    def knots(self, bandwidth_hz: FloatArray, snr_hz: FloatArray, beside: int = 2) -> tuple[FloatArray, FloatArray]:
+        """Bandwidths [Hz] and rates [bit/s] at the ends of the piece that holds B and of ``beside`` pieces on both sides, (2 beside + 2, n)."""
+        first = np.maximum(np.floor(bandwidth_hz / self.block_hz) - beside, 0.0)
+        knots = (first + np.arange(2.0 * beside + 2.0)[:, None]) * self.block_hz
+        return knots, self.rate.value(knots, snr_hz)
+
     def _ends(self, bandwidth_hz: FloatArray, side: Side) -> tuple[FloatArray, FloatArray]:
         count = bandwidth_hz / self.block_hz
         whole = np.rint(count)

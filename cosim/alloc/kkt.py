@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import final
 
 import numpy as np
@@ -10,9 +11,13 @@ import numpy as np
 from cosim.alloc.certificate import certify
 from cosim.alloc.closed_forms import bandwidth_range_hz, log_pull, prune_ratio
 from cosim.alloc.demand import Demand
+from cosim.alloc.pieces import Pieces
 from cosim.alloc.problem import make_allocation, subset
 from cosim.component import Component
 from cosim.interfaces import Allocation, AllocationProblem, BoolArray, FloatArray
+
+_WINDOWS = 6
+"""How often the pieces around the last answer are tried before all pieces are."""
 
 
 @final
@@ -80,23 +85,40 @@ def fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
 def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     """The price at which demand adds up to ``band``, and the shares there.
 
-    Smooth demand: all conditions at once. Otherwise, or where that does not settle, secant steps of log demand against log
-    price inside a bracket; where they fail, the typical price of the devices still undecided, then the middle. It ends when
-    demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
+    Smooth demand: all conditions at once. Whole blocks: among the pieces around the answer for smooth demand, then around the
+    answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
     """
     start = fill(demand.least_hz, demand.most_hz, band)
     settled = demand.clear_smoothly(start, band)
     if settled is not None and demand.is_smooth:
-        return np.clip(settled[0], demand.least_hz, demand.most_hz), float(np.exp(settled[1]))
+        return np.minimum(np.maximum(settled[0], demand.least_hz), demand.most_hz), math.exp(settled[1])
+    share, log_price = settled or (start, demand.typical_log_price(demand.least_hz, demand.most_hz))
+    for _ in range(_WINDOWS):
+        pieces = demand.around(share, log_price)
+        if pieces is None:
+            break
+        share, log_price = _bracket(pieces, band, share, log_price)
+        if pieces.hold(share):
+            return share, math.exp(log_price)
+    share, log_price = _bracket(demand, band, share, log_price)
+    return share, math.exp(log_price)
+
+
+def _bracket(demand: Demand | Pieces, band: float, guess: FloatArray, log_price: float) -> tuple[FloatArray, float]:
+    """Shares and log price at which demand adds up to ``band``, jumps included.
+
+    Secant steps of log demand against log price inside a bracket; where they fail, the typical price of the devices still undecided,
+    then the middle. It ends when demand is met to rounding, or when it jumps: then between the demands on both sides of the jump.
+    """
     many, few = demand.most_hz, demand.least_hz
     cheap, dear = demand.log_prices()
-    guess, log_price = settled or (start, 0.5 * (cheap + dear))
-    slope, slow, previous = -1.0, 0, (np.nan, np.nan)
+    log_price = min(max(log_price, cheap), dear)
+    slope, slow, previous = -1.0, 0, (math.nan, math.nan)
     while dear - cheap > _hair(log_price):
         share, guess = demand.at(log_price, guess)
-        excess, width = float(np.log(max(share.sum() / band, 1e-30))), dear - cheap
+        excess, width = math.log(max(float(np.add.reduce(share)) / band, 1e-30)), dear - cheap
         if abs(excess) <= 1e-14:
-            return fill(demand.least_hz, share, band), float(np.exp(log_price))
+            return fill(demand.least_hz, share, band), log_price
         cheap, many, dear, few = (log_price, share, dear, few) if excess > 0 else (cheap, many, log_price, share)
         rise = (excess - previous[1]) / (log_price - previous[0])
         slope, previous = (rise if rise < 0 else slope), (log_price, excess)
@@ -106,7 +128,7 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
             stuck = slow >= 4  # not even the typical price halves the bracket
             log_price = 0.5 * (cheap + dear) if stuck else _between(demand.typical_log_price(few, many), cheap, dear)
             slow = 0 if stuck else slow
-    return fill(few, many, band), float(np.exp(0.5 * (cheap + dear)))
+    return fill(few, many, band), 0.5 * (cheap + dear)
 
 
 def _between(log_price: float, cheap: float, dear: float) -> float:
