@@ -119,6 +119,11 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "taylor": "cosim.learn.pruner:Taylor",
             "random": "cosim.learn.pruner:Random",
         },
+        "codec": {
+            "float32": "cosim.learn.values:Float32",
+            "float16": "cosim.learn.values:Float16",
+            "int8": "cosim.learn.values:Int8",
+        },
         "aggregator": {
             "kept_average": "cosim.learn.aggregator:KeptAverage",
         },

@@ -31,6 +31,7 @@ Role = Literal[
     "selection",
     "allocator",
     "pruner",
+    "codec",
     "train",
     "init",
     "eval",

@@ -1,31 +1,32 @@
 """The upload's format: a real encoder and decoder, and the length of what they write, known before training.
 
-Header of 16 bytes, little-endian: "CSIM", version (1 byte), form (1 byte), two zero bytes, N (4 bytes), kept entries
-(4 bytes). Then the mask, if the receiver does not know it, then M unprunable and the kept prunable values as float32.
-Forms: ``KNOWN`` no mask; ``BITMAP`` one bit per prunable entry; ``KEPT`` and ``PRUNED`` the positions of the kept or pruned
-entries, ceil(log2 N) bits each, packed. A mask takes the shortest of the last three.
+Header of 16 bytes, little-endian: "CSIM", version (1 byte), form (1 byte), the codec's number (1 byte), a zero byte, N (4 bytes), kept
+entries (4 bytes). Then the mask, if the receiver does not know it, then M unprunable and the kept prunable values as the codec
+writes them. Forms: ``KNOWN`` no mask; ``BITMAP`` one bit per prunable entry; ``KEPT`` and ``PRUNED`` the positions of the kept or
+pruned entries, ceil(log2 N) bits each, packed. A mask takes the shortest of the last three.
 
-The dense form (all N values, pruned ones as zeros) would cost 32 bits per pruned entry; the positions of the pruned
+A dense form (all N values, pruned ones as zeros) would cost 32 bits per pruned entry in float32; the positions of the pruned
 entries never cost more, since N < 2^32, and they cost nothing where nothing is pruned: ``PRUNED`` replaces it.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosim.interfaces import IntArray
 from cosim.learn.layers import Mask, Vector
+from cosim.learn.roles import Codec
 
-HEADER: Final = struct.Struct("<4sBBHII")
+HEADER: Final = struct.Struct("<4sBBBBII")
 MAGIC: Final = b"CSIM"
 VERSION: Final = 1
 KNOWN, BITMAP, KEPT, PRUNED = range(4)
 HEADER_BITS: Final = 8 * HEADER.size
-VALUE_BITS: Final = 32
 
 
 def bitmap_bits(prunable: int) -> int:
@@ -33,49 +34,92 @@ def bitmap_bits(prunable: int) -> int:
     return 8 * (-(-prunable // 8))
 
 
-def encoded_bits(prunable: int, unprunable: int, kept: NDArray[np.integer] | int, *, mask_known: bool) -> IntArray:
-    """Length of an upload [bit] with ``kept`` (any shape) of N prunable and M unprunable values; equals 8 len(encode(...))."""
-    count = np.asarray(kept, np.int64)
-    mask = np.zeros_like(count) if mask_known else _mask_bits(prunable, count).min(axis=0)
-    return HEADER_BITS + mask + VALUE_BITS * (unprunable + count)
+@final
+@dataclass(frozen=True, slots=True)
+class UploadFormat:
+    """What both sides know of an upload beforehand: the shared layers, the codec, and whether the server knows the masks.
 
-
-def encode(shared: Vector, mask: Mask, *, mask_known: bool) -> bytes:
-    """The upload of u_k (N + M,) with mask (N,): pruned entries are left out, whatever their value."""
-    prunable, kept = len(mask), int(mask.sum())
-    form = KNOWN if mask_known else BITMAP + int(_mask_bits(prunable, np.asarray(kept)).argmin())
-    values = np.concatenate([shared[prunable:], shared[:prunable][mask]]).astype("<f4", copy=False)
-    return HEADER.pack(MAGIC, VERSION, form, 0, prunable, kept) + _encode_mask(mask, form) + values.tobytes()
-
-
-def decode(data: bytes, mask: Mask | None = None) -> tuple[Vector, Mask]:
-    """u_k (N + M,) with zeros where pruned, and its mask (N,); ``mask``: what the receiver knows already.
-
-    Raises ValueError if the data are not a whole upload, or if the mask is neither in them nor given.
+    ``sizes``: prunable parameters of each shared layer, N in all. ``unprunable``: M.
     """
-    prunable, kept, form = _header(data)
-    start = HEADER.size + (0 if form == KNOWN else int(_mask_bits(prunable, np.asarray(kept))[form - BITMAP]) // 8)
-    if form != KNOWN:
-        mask = _decode_mask(data[HEADER.size : start], prunable, kept, form)
-    if mask is None or len(mask) != prunable or int(mask.sum()) != kept:
-        raise ValueError(f"upload keeps {kept} of {prunable} prunable values, but its mask is missing or another one")
-    if (len(data) - start) % 4 or len(data) - start < 4 * kept:
-        raise ValueError(f"upload of {len(data)} bytes is cut short: {kept} kept values need {4 * kept} bytes after byte {start}")
-    values = np.frombuffer(data, "<f4", offset=start)
-    unprunable = len(values) - kept
-    shared = np.zeros(prunable + unprunable, np.float32)
-    shared[prunable:] = values[:unprunable]
-    shared[:prunable][mask] = values[unprunable:]
-    return shared, mask
 
+    sizes: tuple[int, ...]
+    unprunable: int
+    codec: Codec
+    mask_known: bool
 
-def _header(data: bytes) -> tuple[int, int, int]:
-    if len(data) < HEADER.size:
-        raise ValueError(f"upload of {len(data)} bytes is shorter than its header of {HEADER.size} bytes")
-    magic, version, form, zero, prunable, kept = HEADER.unpack_from(data)
-    if magic != MAGIC or version != VERSION or form > PRUNED or zero or kept > prunable:
-        raise ValueError(f"not an upload of version {VERSION}: header {data[: HEADER.size].hex()}")
-    return prunable, kept, form
+    @property
+    def prunable(self) -> int:
+        """N."""
+        return sum(self.sizes)
+
+    @property
+    def fixed_bits(self) -> int:
+        """Least upper bound of what does not depend on how many values are kept: header, M values, groups, bitmap [bit]."""
+        return self._values_from_bits + (0 if self.mask_known else bitmap_bits(self.prunable))
+
+    @property
+    def _values_from_bits(self) -> int:
+        return HEADER_BITS + self.codec.group_bits * (len(self.sizes) + 1) + self.codec.value_bits * self.unprunable
+
+    def bits(self, kept: NDArray[np.integer] | int) -> IntArray:
+        """Length of an upload [bit] with ``kept`` (any shape) of the N prunable values; equals 8 len(encode(...))."""
+        count = np.asarray(kept, np.int64)
+        mask = np.zeros_like(count) if self.mask_known else _mask_bits(self.prunable, count).min(axis=0)
+        return self._values_from_bits + mask + self.codec.value_bits * count
+
+    def encode(self, shared: Vector, mask: Mask, rng: np.random.Generator) -> bytes:
+        """The upload of u_k (N + M,) with mask (N,): pruned entries are left out, whatever their value.
+
+        ``rng``: for codecs that leave the rounding to chance. Raises ValueError for values that the codec cannot write.
+        """
+        prunable, kept = len(mask), int(mask.sum())
+        form = KNOWN if self.mask_known else BITMAP + int(_mask_bits(prunable, np.asarray(kept)).argmin())
+        values = np.concatenate([shared[prunable:], shared[:prunable][mask]])
+        header = HEADER.pack(MAGIC, VERSION, form, self.codec.code, 0, prunable, kept)
+        return header + _encode_mask(mask, form) + self.codec.write(values, self._counts(mask), rng)
+
+    def decode(self, data: bytes, mask: Mask | None = None) -> tuple[Vector, Mask]:
+        """u_k (N + M,) with zeros where pruned, and its mask (N,); ``mask``: what the receiver knows already.
+
+        Raises ValueError if the data are not a whole upload of this format, or if the mask is neither in them nor given.
+        """
+        kept, form = self._header(data)
+        start = HEADER.size + (0 if form == KNOWN else int(_mask_bits(self.prunable, np.asarray(kept))[form - BITMAP]) // 8)
+        length = start + (self._values_from_bits - HEADER_BITS + self.codec.value_bits * kept) // 8
+        if len(data) != length:
+            raise ValueError(f"upload of {len(data)} bytes is {'cut short' if len(data) < length else 'too long'}: must be {length} bytes")
+        if form != KNOWN:
+            mask = _decode_mask(data[HEADER.size : start], self.prunable, kept, form)
+        if mask is None or len(mask) != self.prunable or int(mask.sum()) != kept:
+            raise ValueError(f"upload keeps {kept} of {self.prunable} prunable values, but its mask is missing or another one")
+        values = self.codec.read(data[start:], self._counts(mask))
+        shared = np.zeros(self.prunable + self.unprunable, np.float32)
+        shared[self.prunable :] = values[: self.unprunable]
+        shared[: self.prunable][mask] = values[self.unprunable :]
+        return shared, mask
+
+    def deliver(self, shared: Vector, mask: Mask, rng: np.random.Generator) -> Vector:
+        """u_k as it arrives: encoded and decoded. Raises ValueError for values that the codec cannot write."""
+        return self.decode(self.encode(shared, mask, rng), mask)[0]
+
+    def _counts(self, mask: Mask) -> tuple[int, ...]:
+        """Number of values in each group: what is never pruned, then what is kept of each layer."""
+        layers = np.split(mask, np.cumsum(self.sizes)[:-1])
+        return (self.unprunable, *(int(np.count_nonzero(layer)) for layer in layers))
+
+    def _header(self, data: bytes) -> tuple[int, int]:
+        """(kept entries, form)."""
+        if len(data) < HEADER.size:
+            raise ValueError(f"upload of {len(data)} bytes is shorter than its header of {HEADER.size} bytes")
+        magic, version, form, code, zero, prunable, kept = HEADER.unpack_from(data)
+        if magic != MAGIC or version != VERSION or form > PRUNED or zero or kept > prunable:
+            raise ValueError(f"not an upload of version {VERSION}: header {data[: HEADER.size].hex()}")
+        if code != self.codec.code or prunable != self.prunable or (form == KNOWN) != self.mask_known:
+            raise ValueError(
+                f"upload of another format: codec {code}, {prunable} prunable values, {'no' if form == KNOWN else 'a'} mask; must be"
+                f" codec {self.codec.code}, {self.prunable} values, {'no' if self.mask_known else 'a'} mask"
+            )
+        return kept, form
 
 
 def _mask_bits(prunable: int, kept: IntArray) -> IntArray:

@@ -1,4 +1,4 @@
-"""Federated learning as a scenario's ``learning`` node: which data, model, training, pruning and aggregation."""
+"""Federated learning as a scenario's ``learning`` node: which data, model, training, pruning, coding and aggregation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cosim.catalog import Node, default
 from cosim.component import Component, quantity
-from cosim.learn.roles import Aggregator, Dataset, Model, Partition, Pruner, Trainer
+from cosim.learn.roles import Aggregator, Codec, Dataset, Model, Partition, Pruner, Trainer
 from cosim.learn.split import Parts, Split
 from cosim.rng import Streams
 
@@ -30,6 +30,7 @@ class Federated(Component):
     split: Split = Field(default_factory=Split, description="which layers are personal")
     trainer: Annotated[Trainer, Node("trainer")] = default("trainer", "sgd")
     pruner: Annotated[Pruner, Node("pruner")] = default("pruner", "magnitude")
+    codec: Annotated[Codec, Node("codec")] = default("codec", "float32")
     aggregator: Annotated[Aggregator, Node("aggregator")] = default("aggregator", "kept_average")
     evaluate_every: int = quantity(1, "", "evaluate after every so many rounds", ge=1, le=1_000_000)
 

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from cosim.errors import RunError, SimulationError
 from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
-from cosim.learn.codec import encoded_bits
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
 from cosim.learn.pruner import keep_mask, running_gradient
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.threads import training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
-from cosim.learn.work import Passes, submodel_flops, workload
+from cosim.learn.work import Passes, submodel_flops, upload_format, workload
 from cosim.rng import Streams
 
 if TYPE_CHECKING:
@@ -59,7 +58,8 @@ class FederatedLearner:
         self._batch = np.minimum(samples, trainer.batch_size)
         self._weight = parameters.aggregator.weights(samples)
         self._passes = Passes.of(trainer, self._parts, dense_gradient=self._device_gradient)
-        self._workload = workload(self._parts, self._passes, pruner, self._batch, self._weight)
+        self._upload = upload_format(self._parts, pruner, parameters.codec)
+        self._workload = workload(self._parts, self._passes, pruner, parameters.codec, batch=self._batch, weight=self._weight)
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -82,11 +82,11 @@ class FederatedLearner:
         kept = np.array([np.add.reduceat(mask, starts, dtype=np.int64) for mask in masks]).reshape(len(ids), len(starts))
         squares = np.square(self._shared[: parts.prunable], dtype=np.float64)
         lost = np.array([squares[~mask].sum() for mask in masks])
-        weight, mask_known = self._weight[device_ids], self._parameters.pruner.side == "server"
+        weight = self._weight[device_ids]
         return Submodels(
             device_ids=device_ids,
             prune_ratio=1.0 - kept.sum(axis=1) / parts.prunable,
-            payload_bits=encoded_bits(parts.prunable, parts.unprunable, kept.sum(axis=1), mask_known=mask_known).astype(np.float64),
+            payload_bits=self._upload.bits(kept.sum(axis=1)).astype(np.float64),
             flops=submodel_flops(parts, self._passes, self._batch[device_ids], kept),
             pruning_error=float(weight @ lost),
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
@@ -143,10 +143,21 @@ class FederatedLearner:
                 if self._device_gradient and self._gradient is not None:
                     self._gradient[device] = outcome.gradient
                 train_loss[device] = outcome.last.train_loss
-                if device in senders and outcome.last.finite:
-                    yield SharedUpdate(outcome.last.shared, tickets[-1].mask, float(self._weight[device]))
-                elif device in senders:
-                    rejected.append(device)
+                if device in senders:
+                    received = self._received(tickets[-1], outcome.last)
+                    if received is None:
+                        rejected.append(device)
+                    else:
+                        yield SharedUpdate(received, tickets[-1].mask, float(self._weight[device]))
+
+    def _received(self, ticket: Ticket, result: LocalResult) -> Vector | None:
+        """The update as the server has it, encoded and decoded; None where it diverged, or is beyond the codec's range."""
+        if not result.finite:
+            return None
+        try:
+            return self._upload.deliver(result.shared, ticket.mask, self._streams.generator("codec", ticket.device, ticket.round))
+        except ValueError:
+            return None
 
     def _train(self, tickets: list[Ticket]) -> _Outcome:
         """One device's tickets in turn. Where training diverges, what stays on the device is as it was before."""

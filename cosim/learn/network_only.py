@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from cosim.component import Component, quantity
 from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
-from cosim.learn.codec import HEADER_BITS, VALUE_BITS
+from cosim.learn.codec import HEADER_BITS
+from cosim.learn.values import Float32
 from cosim.rng import Streams
 
 
@@ -34,8 +35,8 @@ class NetworkOnly(Component):
     def workload(self, devices: int) -> Workload:
         """Cost of a round, the same on every device."""
         same = np.ones(devices)
-        shared_bits = float(VALUE_BITS * self.unprunable_parameters + HEADER_BITS)
-        prunable_bits = float(VALUE_BITS * self.prunable_parameters)
+        shared_bits = float(Float32.value_bits * self.unprunable_parameters + HEADER_BITS)
+        prunable_bits = float(Float32.value_bits * self.prunable_parameters)
         return Workload(
             weight=same / devices,
             fixed_flops=same * self.personal_flops,

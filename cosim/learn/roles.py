@@ -105,6 +105,28 @@ class LocalResult:
     gradient: Vector | None = None
 
 
+class Codec(Protocol):
+    """Role ``codec``: how the values of an upload are written. Lengths depend on how many there are, never on what they are.
+
+    Values come in groups of ``counts`` values. They take ``group_bits`` for each group and ``value_bits`` for each value, whole
+    bytes both. ``code``: the format's number in the upload's header, 0 to 255; 0 to 127 are cosim's.
+    """
+
+    @property
+    def code(self) -> int: ...
+    @property
+    def value_bits(self) -> int: ...
+    @property
+    def group_bits(self) -> int: ...
+    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> bytes:
+        """Raises ValueError for values that cannot be written, NaN and infinities among them."""
+        ...
+
+    def read(self, data: bytes, counts: tuple[int, ...]) -> Vector:
+        """The values that the receiver works with. Raises ValueError for what ``write`` does not write."""
+        ...
+
+
 class Trainer(Protocol):
     """Role ``trainer``: a device's local work. Costs are planned from the three numbers."""
 

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.interfaces import FloatArray, IntArray, Workload
-from cosim.learn.codec import HEADER_BITS, VALUE_BITS, bitmap_bits, encoded_bits
-from cosim.learn.roles import Pruner, Trainer
+from cosim.learn.codec import UploadFormat, bitmap_bits
+from cosim.learn.roles import Codec, Pruner, Trainer
 from cosim.learn.split import Parts
+from cosim.learn.values import Float32
 
 
 class Passes(NamedTuple):
@@ -46,11 +47,17 @@ def submodel_flops(parts: Parts, passes: Passes, batch: IntArray, kept: NDArray[
     return flops
 
 
-def workload(parts: Parts, passes: Passes, pruner: Pruner, batch: IntArray, weight: FloatArray) -> Workload:
+def upload_format(parts: Parts, pruner: Pruner, codec: Codec) -> UploadFormat:
+    """How updates of these parts are sent: the mask goes along where the device decides it."""
+    return UploadFormat(parts.prunable_sizes, parts.unprunable, codec, mask_known=pruner.side == "server")
+
+
+def workload(parts: Parts, passes: Passes, pruner: Pruner, codec: Codec, *, batch: IntArray, weight: FloatArray) -> Workload:
     """Bounds for planning, valid for every mask of the pruner.
 
     A ratio rho prunes floor(rho n) > rho n - 1 of a group of n weights, so a group may keep one weight more than (1 - rho) n:
-    the fixed parts contain that one. Bits: header, M values, rounding, and the bitmap, if the device sends its mask.
+    the fixed parts contain that one. Bits: header, M values, what the codec adds, rounding, and the bitmap, if the device sends its
+    mask. The download is float32, whatever the codec: all devices hear the same broadcast, and train from exactly this u.
     Work, scope ``layer``: with c_l = F_l / N_l the work per weight, sum_l kept_l c_l <= y sum_l F_l + sum_l c_l. Scope
     ``global``: masks may prune the cheapest weights first, but each pruned weight saves at least c = min_l c_l, so
     sum_l kept_l c_l <= F - c (N - kept) <= F - c N + c + y c N.
@@ -62,17 +69,16 @@ def workload(parts: Parts, passes: Passes, pruner: Pruner, batch: IntArray, weig
         cheapest = (flops / sizes).min()
         slope, rest, groups = cheapest * parts.prunable, flops.sum() - cheapest * (parts.prunable - 1), 1
     fixed = passes.personal * parts.personal_flops + passes.sparse * rest + passes.dense * flops.sum()
-    mask_bits = bitmap_bits(parts.prunable)
-    uplink = HEADER_BITS + VALUE_BITS * (parts.unprunable + groups) + (mask_bits if pruner.side == "device" else 0)
-    download = encoded_bits(parts.prunable, parts.unprunable, parts.prunable, mask_known=True)
-    download += mask_bits if pruner.side == "server" and pruner.gradient_memory is not None else 0
+    upload = upload_format(parts, pruner, codec)
+    download = UploadFormat(upload.sizes, upload.unprunable, Float32(), mask_known=True).bits(parts.prunable)
+    download += bitmap_bits(parts.prunable) if pruner.side == "server" and pruner.gradient_memory is not None else 0
     devices = len(batch)
     return Workload(
         weight=weight,
         fixed_flops=batch * fixed,
         prunable_flops=batch * (passes.sparse * slope),
-        fixed_bits=np.full(devices, float(uplink)),
-        prunable_bits=np.full(devices, float(VALUE_BITS * parts.prunable)),
+        fixed_bits=np.full(devices, float(upload.fixed_bits + codec.value_bits * groups)),
+        prunable_bits=np.full(devices, float(codec.value_bits * parts.prunable)),
         download_bits=np.full(devices, float(download)),
         prunable_parameters=parts.prunable,
     )

@@ -8,7 +8,7 @@ from cosim.catalog import KINDS, kind_of, make, resolve
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
 
-ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "aggregator")
+ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "codec", "aggregator")
 
 
 def test_every_kind_exists_and_none_loads_torch():

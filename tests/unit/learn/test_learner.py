@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from cosim.errors import RunError, SimulationError
-from cosim.learn.codec import decode, encode
 from cosim.learn.federated import Federated
 from cosim.learn.layers import views
 from cosim.learn.learner import FederatedLearner
@@ -105,13 +104,13 @@ def test_submodels_are_what_they_say(play, pruner):
     ratio = np.array([0.0, 0.2, 0.5, 0.77, 1.0])
     given = learner.assign(1, EVERYONE, ratio)
     prunable, plan = learner.workload().prunable_parameters, learner.workload()
-    shared = learner.state()["shared"]
+    shared, upload = learner.state()["shared"], learner._upload
     for k in EVERYONE:
         result, mask = train_now(learner, 1, k), learner._masks[k]
         assert given.prune_ratio[k] == pytest.approx(1 - mask.mean(), abs=1e-12)
-        data = encode(result.shared, mask, mask_known=pruner.side == "server")
+        data = upload.encode(result.shared, mask, Streams(0).generator("codec"))
         assert given.payload_bits[k] == 8 * len(data)
-        sent, _ = decode(data, mask)
+        sent, _ = upload.decode(data, mask)
         np.testing.assert_array_equal(sent, result.shared)
         assert (result.shared[:prunable][~mask] == 0).all()
     assert (given.prune_ratio <= ratio).all()

@@ -5,11 +5,13 @@ from cosim.learn.models import CNN, MLP
 from cosim.learn.pruner import Magnitude, Random, Taylor, keep_mask
 from cosim.learn.split import Parts, Split
 from cosim.learn.trainer import SGD
-from cosim.learn.work import Passes, submodel_flops, workload
+from cosim.learn.values import Float16, Float32, Int8
+from cosim.learn.work import Passes, submodel_flops, upload_format, workload
 
 CHAIN = CNN().layers((1, 28, 28), 10)
 PARTS = Parts.of(CHAIN, Split())
 BATCH = np.array([32, 20])
+TWO = {"batch": BATCH, "weight": np.array([0.5, 0.5])}
 
 
 def kept_of(mask):
@@ -45,7 +47,7 @@ def test_gradients_of_pruned_weights_are_charged():
 def test_plans_bound_the_real_work_and_payload_from_above(scope, dense):
     pruner = Random(scope=scope)
     passes = Passes.of(SGD(), PARTS, dense_gradient=dense)
-    plan = workload(PARTS, passes, pruner, BATCH, np.array([0.5, 0.5]))
+    plan = workload(PARTS, passes, pruner, Float32(), **TWO)
     rng = np.random.default_rng(1)
     cost = np.repeat(PARTS.shared_flops / PARTS.prunable_sizes, PARTS.prunable_sizes)
     groups = PARTS.prunable_sizes if scope == "layer" else (PARTS.prunable,)
@@ -63,7 +65,7 @@ def test_plans_bound_the_real_work_and_payload_from_above(scope, dense):
 
 
 def test_global_plans_are_tight_when_the_cheapest_weights_go_first():
-    plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), Magnitude(scope="global"), BATCH, np.array([0.5, 0.5]))
+    plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), Magnitude(scope="global"), Float32(), **TWO)
     cost = np.repeat(PARTS.shared_flops / PARTS.prunable_sizes, PARTS.prunable_sizes)
     kept = kept_of(keep_mask(cost, (PARTS.prunable,), 0.5))
     flops = submodel_flops(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), BATCH, np.array([kept, kept]))
@@ -72,7 +74,7 @@ def test_global_plans_are_tight_when_the_cheapest_weights_go_first():
 
 def test_who_decides_the_mask_shows_in_the_bits():
     def bits(pruner):
-        plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), pruner, BATCH, np.array([0.5, 0.5]))
+        plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), pruner, Float32(), **TWO)
         return plan.fixed_bits[0], plan.download_bits[0]
 
     server, bitmap = bits(Magnitude()), 8 * -(-PARTS.prunable // 8)
@@ -85,7 +87,27 @@ def test_who_decides_the_mask_shows_in_the_bits():
 
 def test_mlp_work():
     parts = Parts.of(MLP(hidden=(4,)).layers((1, 2, 2), 3), Split(personal_layers=0))
-    plan = workload(parts, Passes.of(SGD(global_steps=1), parts, dense_gradient=False), Magnitude(), np.array([2]), np.ones(1))
+    plan = workload(
+        parts, Passes.of(SGD(global_steps=1), parts, dense_gradient=False), Magnitude(), Float32(), batch=np.array([2]), weight=np.ones(1)
+    )
     assert plan.prunable_flops[0] == 2 * 3 * 2 * (16 + 12)
     assert plan.fixed_flops[0] == 2 * 3 * (2 + 2)
     assert plan.prunable_parameters == 28
+
+
+@pytest.mark.parametrize("side", ["server", "device"])
+@pytest.mark.parametrize("codec", [Float32(), Float16(), Int8()])
+def test_plans_know_the_codec(codec, side):
+    pruner = Magnitude(side=side)
+    plan = workload(PARTS, Passes.of(SGD(), PARTS, dense_gradient=False), pruner, codec, **TWO)
+    upload, rng = upload_format(PARTS, pruner, codec), np.random.default_rng(2)
+    u = rng.normal(size=PARTS.prunable + PARTS.unprunable).astype(np.float32)
+    for ratio in (0.0, 0.33, 0.9):
+        mask = keep_mask(rng.random(PARTS.prunable), PARTS.prunable_sizes, ratio)
+        sent = 8 * len(upload.encode(u, mask, rng))
+        planned = plan.fixed_bits[0] + (1 - ratio) * plan.prunable_bits[0]
+        slack = codec.value_bits * len(PARTS.prunable_sizes) + (8 * -(-PARTS.prunable // 8) if side == "device" else 0)
+        assert sent == upload.bits(int(mask.sum()))
+        assert sent <= planned <= sent + slack
+    assert plan.prunable_bits[0] == codec.value_bits * PARTS.prunable
+    assert plan.download_bits[0] == 128 + 32 * (PARTS.prunable + PARTS.unprunable)  # the download stays float32
