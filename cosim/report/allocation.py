@@ -28,7 +28,7 @@ def ratio_against_gain(run: Run) -> Panel | None:
     known = run.devices[run.devices["selected"] & run.devices["prune_ratio"].notna() & run.devices["gain_planned_db"].notna()]
     if known.empty:
         return None
-    shown = known[known["round"].isin(some_rounds(known["round"], 5 * known["device"].nunique()))]
+    shown = known[known["round"].isin(some_rounds(known["round"], 10 * known["device"].nunique()))]
     bandwidth_mhz = shown["bandwidth_hz"] / 1e6
     shades = {"color": log_numbers(bandwidth_mhz), "colorscale": SCALE, **log_shades(bandwidth_mhz, "MHz")}
     hover = zip(shown["round"].tolist(), shown["device"].tolist(), numbers(bandwidth_mhz, 3), strict=True)

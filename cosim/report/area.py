@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import plotly.graph_objects as go
 
-from cosim.report.style import BLACK, GREY, RED, SCALE, Panel, colour_bar, figure, numbers, some_rounds
+from cosim.report.style import BLACK, GREY, RED, SCALE, Panel, colour_bar, figure, numbers, slider, some_rounds
 from cosim.trace.run import Run
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def panels(run: Run) -> list[Panel]:
     made = _map(run, known, moments[rounds[-1]])
     frames: list[dict[str, Any]] = []
     if len(rounds) > 1:
-        made.update_layout(sliders=[_slider(rounds)])
+        made.update_layout(sliders=[slider(rounds, rounds[-1])])
         frames = [{"name": str(index), "data": data, "traces": [0, 1, 2]} for index, data in moments.items()]
-    slider = "; move the slider to go through the rounds" if frames else ""
+    how = "; move the slider to go through the rounds" if frames else ""
     some = "" if len(rounds) == known["round"].nunique() else f" {len(rounds)} evenly spaced rounds are shown."
     caption = (
-        f"Where the devices were when a round started{slider}. The brighter a device, the more of its model was pruned; crosses were "
+        f"Where the devices were when a round started{how}. The brighter a device, the more of its model was pruned; crosses were "
         f"selected but did not arrive, rings did not take part. Point at a device for its numbers.{some}"
     )
     return [Panel("Map of the devices", caption, made, frames)]
@@ -102,9 +102,3 @@ def _sites(run: Run) -> go.Scatter:
         marker={"symbol": "triangle-up", "size": 16, "color": BLACK},
         hovertemplate="site at (%{x}, %{y}) m<extra></extra>",
     )
-
-
-def _slider(rounds: list[int]) -> dict[str, Any]:
-    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": False}, "transition": {"duration": 0}}
-    steps = [{"label": str(index), "method": "animate", "args": [[str(index)], at_once]} for index in rounds]
-    return {"steps": steps, "active": len(steps) - 1, "currentvalue": {"prefix": "round ", "xanchor": "left"}, "pad": {"t": 40}}

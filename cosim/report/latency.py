@@ -129,7 +129,7 @@ def planned_against_realised(run: Run) -> Panel | None:
     arrived = run.devices[(run.devices["status"] == "arrived") & run.devices["t_total_s"].notna() & run.devices["t_planned_s"].notna()]
     if arrived.empty:
         return None
-    shown = arrived[arrived["round"].isin(some_rounds(arrived["round"], 8 * arrived["device"].nunique()))]
+    shown = arrived[arrived["round"].isin(some_rounds(arrived["round"], 14 * arrived["device"].nunique()))]
     most = float(max(shown["t_planned_s"].max(), shown["t_total_s"].max()))
     least = float(min(shown["t_planned_s"].min(), shown["t_total_s"].min()))
     line = go.Scatter(x=[least, most], y=[least, most], mode="lines", name="as planned", line={"color": BLACK, "dash": "dot", "width": 1})

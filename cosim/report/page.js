@@ -9,6 +9,9 @@ for (const place of document.querySelectorAll("[data-figure]")) {
     figure.layout.margin = { l: 44, r: 6, t: 8, b: 40 };
   }
   Plotly.newPlot(place, figure.data, figure.layout, config).then(() => {
-    if (figure.frames.length) Plotly.addFrames(place, figure.frames);
+    if (!figure.frames.length) return;
+    Plotly.addFrames(place, figure.frames);
+    const note = place.parentElement.querySelector(".note");
+    if (note) place.on("plotly_animatingframe", (shown) => { note.textContent = figure.notes[shown.name] || ""; });
   });
 }

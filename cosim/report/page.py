@@ -12,7 +12,7 @@ from typing import Final
 from plotly.offline import get_plotlyjs
 
 from cosim.errors import RunError
-from cosim.report import allocation, area, latency, learning, summary
+from cosim.report import allocation, area, bounds, latency, learning, rounds, summary, words
 from cosim.report.style import Panel
 from cosim.trace.run import Run
 
@@ -52,10 +52,12 @@ def page(run: Run) -> str:
 <body>
 {_header(run, name)}
 <main>
+{_section("In a few words", _answers(run))}
 {_figures("What was learned", learning.panels(run), 0)}
 {_figures("How long rounds took", latency.panels(run), 10)}
-{_figures("Where the time went", latency.time_panels(run), 20)}
+{_figures("Where the time went", [*rounds.panels(run), *latency.time_panels(run)], 20)}
 {_figures("Where the devices were, and who got what", [*area.panels(run), *allocation.panels(run)], 30)}
+{_figures("Who was pruned, and why", bounds.panels(run), 35, bounds.pruned_table(run))}
 {_figures("Who took part", allocation.status_panels(run), 40)}
 {_section("Who did not arrive, and why", summary.misses(run))}
 {_section("All rounds", summary.rounds_table(run))}
@@ -97,25 +99,31 @@ def _kind(run: Run, role: str) -> str:
     return str(node.get("kind")) if isinstance(node, dict) else summary.UNKNOWN
 
 
+def _answers(run: Run) -> str:
+    lines = "".join(f"<dt>{escape(question)}</dt><dd>{escape(answer)}</dd>" for question, answer in words.answers(run))
+    return f"<dl>{lines}</dl>" if lines else ""
+
+
 def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+    return f"<section><h2>{escape(title)}</h2>{body}</section>" if body else ""
 
 
-def _figures(title: str, panels: list[Panel], first: int) -> str:
-    """A section of figures; ``first``: number of its first figure on the page. Nothing without figures."""
+def _figures(title: str, panels: list[Panel], first: int, more: str = "") -> str:
+    """A section of figures and ``more``; ``first``: number of its first figure on the page. Nothing without figures."""
     if not panels:
         return ""
     made = "".join(_figure(panel, first + place) for place, panel in enumerate(panels))
-    return _section(title, f'<div class="grid">{made}</div>')
+    return _section(title, f'<div class="grid">{made}</div>{more}')
 
 
 def _figure(panel: Panel, number: int) -> str:
-    whole = {**panel.figure.to_plotly_json(), "frames": panel.frames}
+    whole = {**panel.figure.to_plotly_json(), "frames": panel.frames, "notes": panel.notes}
     data = json.dumps(whole, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     height = int(panel.figure.layout.height)
+    note = f'<p class="note" aria-live="polite">{escape(panel.notes.get(panel.first, ""))}</p>' if panel.notes else ""
     return f"""<figure>
 <h3>{escape(panel.title)}</h3>
-<div class="plot" style="height:{height}px" role="img" aria-label="{escape(panel.title)}" data-figure="figure-{number}"></div>
+{note}<div class="plot" style="height:{height}px" role="img" aria-label="{escape(panel.title)}" data-figure="figure-{number}"></div>
 <script type="application/json" id="figure-{number}">{data}</script>
 <figcaption>{escape(panel.caption)}</figcaption>
 </figure>

@@ -38,13 +38,16 @@ MOST_POINTS: Final = 25_000
 class Panel:
     """One figure of the page: ``caption`` is a plain sentence that says how to read it.
 
-    ``frames``: what a slider of the figure switches between, as plotly.js takes it.
+    ``frames``: what a slider of the figure switches between, as plotly.js takes it. ``notes``: a sentence for each frame's
+    name, shown beside it; ``first``: the frame that is shown before the slider is moved.
     """
 
     title: str
     caption: str
     figure: go.Figure
     frames: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    first: str = ""
 
 
 def numbers(values: ArrayLike, digits: int = 5) -> list[float | None]:
@@ -108,6 +111,13 @@ def log_numbers(values: ArrayLike) -> list[float | None]:
 def round_axis(rounds: ArrayLike) -> dict[str, Any]:
     """Ticks at whole rounds where automatic ones might fall between them."""
     return {"dtick": 1} if len(np.unique(np.asarray(rounds, np.int64))) <= 10 else {}
+
+
+def slider(rounds: list[int], shown: int, *, redraw: bool = False) -> dict[str, Any]:
+    """A slider through frames named after their rounds; ``redraw``: for traces other than points and lines."""
+    at_once = {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}, "transition": {"duration": 0}}
+    steps = [{"label": str(index), "method": "animate", "args": [[str(index)], at_once]} for index in rounds]
+    return {"steps": steps, "active": rounds.index(shown), "currentvalue": {"prefix": "round ", "xanchor": "left"}, "pad": {"t": 40}}
 
 
 def _axis(title: str) -> dict[str, Any]:

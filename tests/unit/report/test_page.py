@@ -86,7 +86,7 @@ def test_plotly_is_there_once(text):
 
 def test_every_figure_has_titles_with_units_and_a_caption(reader):
     captions = [tag for tag, _ in reader.elements].count("figcaption")
-    assert captions == len(reader.figures) == 15
+    assert captions == len(reader.figures) == 18
     for figure in reader.figures.values():
         for axis in ("xaxis", "yaxis"):
             assert figure["layout"][axis]["title"]["text"]
