@@ -126,7 +126,7 @@ def doppler(figure: Figure) -> None:
     for origin in np.arange(6) * 25.0:
         path = np.concatenate([[origin], origin + lags]) * wavelength_m
         real, imaginary = waves.sum(path, np.repeat(path[:, None], links, axis=1), ids)
-        h = (real[0] + 1j * imaginary[0]) / np.sqrt(waves.count)
+        h = real[0] + 1j * imaginary[0]
         total += (h[1:] * h[0].conj()).mean(axis=1).real / 6
     axes, fine = figure.subplots(), np.linspace(0, 5, 500)
     axes.plot(fine, j0(2 * np.pi * fine), color="0.6", linewidth=3, label="J0")

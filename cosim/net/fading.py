@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from cosim.component import Component, quantity
-from cosim.net.waves import Waves, scattered
+from cosim.net.waves import Sinusoids, scattered
 from cosim.units import SPEED_OF_LIGHT_M_S
 
 if TYPE_CHECKING:
@@ -86,18 +86,18 @@ class BlockRayleigh(Component):
 
 @final
 class Jakes(Component):
-    """Rayleigh fading with the Doppler spectrum of Clarke and Jakes: a sum of M plane waves.
+    """Rayleigh fading with the Doppler spectrum of Clarke and Jakes: a sum of M sinusoids, each two plane waves from opposite sides.
 
-        h = M^-1/2 sum_m exp(2 pi i (s cos(alpha_m) / lambda + f_r t cos(beta_m) + phi_m))
+        h = sqrt(2/M) sum_m e^(i theta_m) cos(2 pi (s cos(alpha_m) / lambda + f_r t cos(beta_m) + phi_m))
 
     s: distance travelled [m]; lambda: wavelength [m]; f_r: residual Doppler [Hz], from what moves around
     the device, so that a static device's channel is not frozen. The autocorrelation of h over a time tau
     at speed v is J0(2 pi v tau / lambda) J0(2 pi f_r tau). alpha_m and beta_m are stratified: one in each M-th
-    of the circle, paired at random. Sources: Clarke 1968; Jakes, "Microwave Mobile Communications", 1974;
-    for sums with random angles and phases Zheng and Xiao, IEEE Trans. Commun. 51(6), 2003.
+    of the half circle and of the circle, paired at random; theta_m and phi_m are uniform. Sources: Clarke 1968; Jakes,
+    "Microwave Mobile Communications", 1974; Zheng and Xiao, IEEE Trans. Commun. 51(6), 2003.
     """
 
-    sinusoids: int = quantity(32, "", "plane waves per link; E|h|^4 = 2 - 1/sinusoids", ge=8, le=1024)
+    sinusoids: int = quantity(16, "", "sinusoids per link, two plane waves each; E|h|^4 = 2 - 1/(2 sinusoids)", ge=8, le=1024)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
 
     @property
@@ -112,7 +112,7 @@ class Jakes(Component):
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> JakesProcess:  # noqa: ARG002
         """The process of the links of ``site``; stream ("fading", site), device k its k-th row of draws."""
-        draws = streams.generator("fading", site).random((devices, 1, 4, self.sinusoids))
+        draws = streams.generator("fading", site).random((devices, 1, 5, self.sinusoids))
         return JakesProcess(scattered(draws, SPEED_OF_LIGHT_M_S / pathloss.carrier_hz, self.residual_doppler_hz))
 
     def ergodic(self, rate: Rate) -> Rate:
@@ -174,7 +174,7 @@ class BlockProcess:
 class JakesProcess:
     """The process of ``Jakes``."""
 
-    waves: Waves
+    waves: Sinusoids
 
     def power(
         self,
@@ -185,4 +185,4 @@ class JakesProcess:
     ) -> FloatArray:
         """|h|^2 (T, n) at times (T,) of devices (n,) that have travelled ``travelled_m`` (T, n) [m]."""
         real, imaginary = self.waves.sum(times_s, travelled_m, device_ids)
-        return np.asarray(real[0].astype(np.float64) ** 2 + imaginary[0].astype(np.float64) ** 2) / self.waves.count
+        return np.asarray(real[0].astype(np.float64) ** 2 + imaginary[0].astype(np.float64) ** 2)

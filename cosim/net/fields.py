@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
+from cosim.net.waves import added
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,17 +42,14 @@ class RandomField:
         return value.reshape(np.shape(x_m))
 
     def _sum(self, x_m: FloatArray, y_m: FloatArray) -> FloatArray:
-        cycles = self.kx_per_m[:, None] * x_m
-        cycles += self.ky_per_m[:, None] * y_m
+        cycles, other = self.kx_per_m[:, None] * x_m, self.ky_per_m[:, None] * y_m
+        cycles += other
         cycles += self.phase[:, None]
-        cycles -= np.rint(cycles)  # in float64; what is left in [-1/2, 1/2] goes well with float32
+        np.rint(cycles, out=other)
+        cycles -= other  # in float64; what is left in [-1/2, 1/2] goes well with float32
         waves = cycles.astype(np.float32)
         waves *= np.float32(2.0 * np.pi)
-        waves = np.cos(waves)
-        while len(waves) > 1:  # a fixed tree of additions: np.sum may choose its order by the array's shape
-            half = len(waves) // 2
-            waves = waves[:half] + waves[half:]
-        return np.asarray(waves[0].astype(np.float64) * np.sqrt(2.0 / self.phase.size))
+        return np.asarray(added(np.cos(waves, out=waves)) * np.sqrt(2.0 / self.phase.size))
 
 
 def exponential_field(correlation_m: float, generator: np.random.Generator) -> RandomField:

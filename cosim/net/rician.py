@@ -9,7 +9,7 @@ import numpy as np
 
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
-from cosim.net.waves import Waves, one_wave, scattered
+from cosim.net.waves import Sinusoids, one_wave, scattered
 from cosim.units import SPEED_OF_LIGHT_M_S, from_db
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @final
 class Rician(Component):
-    """Rician fading in line of sight, Rayleigh without: a direct wave among M scattered ones.
+    """Rician fading in line of sight, Rayleigh without: a direct wave among scattered ones.
 
         h = sqrt(q) exp(2 pi i (s cos(alpha_0) / lambda + phi_0)) + sqrt(1 - q) g,   q = w K / (K + 1)
 
@@ -32,7 +32,7 @@ class Rician(Component):
     k_db: float | None = quantity(
         None, "dB", "K factor of every link in line of sight; none: drawn per link from the path-loss model's table"
     )
-    sinusoids: int = quantity(32, "", "scattered plane waves per link", ge=8, le=1024)
+    sinusoids: int = quantity(16, "", "sinusoids per link, two scattered plane waves each", ge=8, le=1024)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
 
     @property
@@ -51,11 +51,11 @@ class Rician(Component):
         Raises:
             ScenarioError: K is to be that of the path-loss model, which has none.
         """
-        draws = streams.generator("fading", site).random((devices, 4 * self.sinusoids + 3))
+        draws = streams.generator("fading", site).random((devices, 5 * self.sinusoids + 3))
         wavelength_m = SPEED_OF_LIGHT_M_S / pathloss.carrier_hz
         angle, phase, chance = draws[:, -3:].T
         return RicianProcess(
-            scattered(draws[:, :-3].reshape(devices, 1, 4, self.sinusoids), wavelength_m, self.residual_doppler_hz),
+            scattered(draws[:, :-3].reshape(devices, 1, 5, self.sinusoids), wavelength_m, self.residual_doppler_hz),
             one_wave(np.cos(2.0 * np.pi * angle) / wavelength_m, phase),
             self._direct_share(pathloss, chance),
         )
@@ -97,15 +97,15 @@ class Rician(Component):
 class RicianProcess:
     """The process of ``Rician``: ``waves`` scattered and ``direct``; ``direct_share`` (devices,): K / (K + 1)."""
 
-    waves: Waves
-    direct: Waves
+    waves: Sinusoids
+    direct: Sinusoids
     direct_share: FloatArray
 
     def power(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray, sight: FloatArray | None = None) -> FloatArray:
         """|h|^2 (T, n) at times (T,) of devices (n,), travelled and share of line of sight (T, n); none: all in sight."""
         share = np.broadcast_to(self.direct_share[device_ids], travelled_m.shape) * (1.0 if sight is None else sight)
         here = times_s, travelled_m, device_ids
-        direct, loose = np.sqrt(share), np.sqrt((1.0 - share) / self.waves.count)
+        direct, loose = np.sqrt(share), np.sqrt(1.0 - share)
         parts = zip(self.waves.sum(*here), self.direct.sum(*here), strict=True)
         real, imaginary = (loose * diffuse[0] + direct * clear[0] for diffuse, clear in parts)
         return np.asarray(real**2 + imaginary**2)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosim.component import Component, quantity
 from cosim.net.tdl_profiles import Profile, profile
-from cosim.net.waves import SingleArray, Waves, one_wave, pieces, scattered
+from cosim.net.waves import SingleArray, Sinusoids, one_wave, pieces, scattered
 from cosim.units import SPEED_OF_LIGHT_M_S
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from cosim.rate import Rate
     from cosim.rng import Streams
 
-_COLUMNS: Final = 512
-"""Links x times whose responses are evaluated at once: with 50 sub-bands in float32 100 KiB."""
-_LINKS: Final = 8192
-"""Links x times whose taps are kept at once."""
+_LINKS: Final = 2048
+"""Links x times whose responses are evaluated at once."""
+_WIDTH: Final = 128
+"""Sub-bands per product: so few that no library shares one product out among threads."""
 _DIRECT_DOPPLER: Final = 0.7
 """Doppler shift of the direct path over the greatest, TR 38.901 section 7.7.2."""
 
@@ -43,7 +44,7 @@ class TappedDelayLine(Component):
     delay_spread_s: float = quantity(
         363e-9, "s", "root mean square delay spread DS; table 7.7.3-2: UMa 93e-9, 363e-9 or 1148e-9 at 2 to 6 GHz", ge=0, le=1e-4
     )
-    sinusoids: int = quantity(8, "", "plane waves per tap; a sub-band sees those of all taps", ge=4, le=256)
+    sinusoids: int = quantity(4, "", "sinusoids per tap, two plane waves each; a sub-band sees those of all taps", ge=4, le=256)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
 
     @property
@@ -61,13 +62,14 @@ class TappedDelayLine(Component):
         wavelength_m = SPEED_OF_LIGHT_M_S / pathloss.carrier_hz
         taps = profile(self.profile)
         generator = streams.generator("fading", site)
-        draws = generator.random((devices, taps.power.size * 4 * self.sinusoids + 1))
-        rows = draws[:, :-1].reshape(devices, taps.power.size, 4, self.sinusoids)
+        draws = generator.random((devices, taps.power.size * 5 * self.sinusoids + 1))
+        rows = draws[:, :-1].reshape(devices, taps.power.size, 5, self.sinusoids)
+        turns = np.outer(taps.delay * self.delay_spread_s, band.offsets_hz)
         return TapProcess(
             taps,
-            scattered(rows, wavelength_m, self.residual_doppler_hz),
+            scattered(rows, wavelength_m, self.residual_doppler_hz, taps.power),
             one_wave(np.full(devices, _DIRECT_DOPPLER / wavelength_m), draws[:, -1]),
-            np.outer(taps.delay * self.delay_spread_s, band.offsets_hz),
+            np.exp(-2j * np.pi * (turns - np.rint(turns))).astype(np.complex64),
         )
 
     def ergodic(self, rate: Rate) -> Rate:
@@ -92,12 +94,12 @@ class TappedDelayLine(Component):
 @final
 @dataclass(frozen=True, slots=True)
 class TapProcess:
-    """The process of ``TappedDelayLine``: a sum of waves per tap, the direct wave, and the phases f tau in cycles (L, F)."""
+    """The process of ``TappedDelayLine``: a sum of sinusoids per tap, the direct wave, and exp(-2 pi i f tau) as ``turns`` (L, F)."""
 
     profile: Profile
-    taps: Waves
-    direct: Waves
-    turns: FloatArray
+    taps: Sinusoids
+    direct: Sinusoids
+    turns: NDArray[np.complex64]
 
     def power(
         self,
@@ -116,8 +118,7 @@ class TapProcess:
     def amplitudes(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> tuple[SingleArray, SingleArray]:
         """Real and imaginary parts (L, T, n) of sqrt(p_l) a_l, the direct path within the first tap."""
         here = times_s, travelled_m, device_ids
-        scale = np.sqrt(self.profile.power / self.taps.count).astype(np.float32)[:, None, None]
-        real, imaginary = (part * scale for part in self.taps.sum(*here))
+        real, imaginary = self.taps.sum(*here)
         if self.profile.direct_power > 0:
             for component, wave in zip((real, imaginary), self.direct.sum(*here), strict=True):
                 component[0] += np.float32(np.sqrt(self.profile.direct_power)) * wave[0]
@@ -132,28 +133,16 @@ class TapProcess:
         return np.concatenate(parts or [reduce(np.empty((*travelled_m.shape, self.turns.shape[1])))])
 
     def _response(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> FloatArray:
-        """|h|^2 (T, n, F); columns of links are taken a few hundred at a time, so that they stay in a core's cache."""
-        real, imaginary = (part.reshape(len(self.turns), -1) for part in self.amplitudes(times_s, travelled_m, device_ids))
-        turns = (self.turns - np.rint(self.turns)) * 2.0 * np.pi
-        cosine, sine = np.cos(turns).astype(np.float32), np.sin(turns).astype(np.float32)
-        power = np.empty((real.shape[1], self.turns.shape[1]))
-        for part in pieces(len(power), _COLUMNS):
-            power[part] = _squared(cosine, sine, real[:, part], imaginary[:, part]).T
-        return power.reshape(*travelled_m.shape, self.turns.shape[1])
+        """|h|^2 (T, n, F).
 
-
-def _squared(cosine: SingleArray, sine: SingleArray, real: SingleArray, imaginary: SingleArray) -> SingleArray:
-    """|sum_l (real + i imaginary)_l (cosine - i sine)_lf|^2 (F, N); a product of matrices, added up tap after tap.
-
-    A library's matrix product would choose its order by the shapes, and a device's bits would depend on the company.
-    """
-    count = cosine.shape[1]
-    total = np.zeros((2 * count, real.shape[1]), np.float32)  # real parts above imaginary parts
-    step = np.empty_like(total)
-    with_real = np.concatenate([cosine, -sine], axis=1)[:, :, None]
-    with_imaginary = np.concatenate([sine, cosine], axis=1)[:, :, None]
-    for turn_real, turn_imaginary, a, b in zip(with_real, with_imaginary, real, imaginary, strict=True):
-        total += np.multiply(turn_real, a, out=step)
-        total += np.multiply(turn_imaginary, b, out=step)
-    total *= total
-    return np.asarray(total[:count] + total[count:])
+        Each link at each time is a product (1, L) x (L, F) of its own, of the same shape whoever else is asked for: in one
+        product of all of them the order of additions, and so a device's bits, would depend on the company.
+        """
+        taps = np.empty((*travelled_m.shape, 1, len(self.turns)), np.complex64)
+        for part, values in zip((taps.real, taps.imag), self.amplitudes(times_s, travelled_m, device_ids), strict=True):
+            part[:, :, 0] = np.moveaxis(values, 0, -1)
+        power = np.empty((*travelled_m.shape, self.turns.shape[1]))
+        for columns in pieces(power.shape[2], _WIDTH):
+            response = taps @ np.ascontiguousarray(self.turns[:, columns])
+            power[:, :, columns] = response.real[:, :, 0] ** 2 + response.imag[:, :, 0] ** 2
+        return power

@@ -18,7 +18,7 @@ from cosim.net.pathloss import UrbanMacro, UrbanMicro
 class Radio(Component):
     """Holds nodes in the ways a component may."""
 
-    fading: Annotated[Any, Node("fading")] = default("fading", "jakes", sinusoids=16)
+    fading: Annotated[Any, Node("fading")] = default("fading", "jakes", sinusoids=24)
     second: Annotated[Any, Node("pathloss")] | None = None
     plain: float = quantity(1.0, "m", "no node")
 
@@ -100,7 +100,7 @@ def test_a_node_makes_its_component_and_dumps_it_again():
 
 def test_a_node_takes_an_instance_and_has_a_default():
     assert Radio(second=UrbanMacro()).second == UrbanMacro()
-    assert Radio().fading == make("fading", "jakes", sinusoids=16)
+    assert Radio().fading == make("fading", "jakes", sinusoids=24)
     assert Radio().second is None
 
 

@@ -231,7 +231,7 @@ def test_the_list_names_every_section_and_kind(call):
 def test_the_list_of_one_role(call):
     text = call("list", "fading").stdout
     assert text.startswith("fading  kind: none: ")
-    assert re.search(r"^sinusoids +32 +>= 8 and <= 1024 +plane waves", text, re.MULTILINE)
+    assert re.search(r"^sinusoids +16 +>= 8 and <= 1024 +sinusoids per link", text, re.MULTILINE)
     assert "pathloss" not in text
 
 

@@ -65,8 +65,9 @@ def test_phases_stay_accurate_after_a_long_journey():
     process = start(Jakes(residual_doppler_hz=0.0))
     base = 1.0e6
     far = process.power(np.zeros(1), np.full((1, 12), base), IDS)[0]
-    cycles = np.modf(base * process.waves.per_m[0])[0] + process.waves.phase[0]
-    reference = np.abs(np.exp(2j * np.pi * cycles).sum(axis=0)) ** 2 / 32
+    waves = process.waves
+    cycles = np.modf(base * waves.per_m[:, 0])[0] + waves.phase[:, 0]
+    reference = np.abs(((waves.real + 1j * waves.imaginary)[:, 0] * np.cos(2 * np.pi * cycles)).sum(axis=0)) ** 2
     np.testing.assert_allclose(far, reference, atol=2e-5)
 
 
