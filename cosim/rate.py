@@ -316,7 +316,7 @@ def ergodic_rayleigh(rate: Rate) -> Rate:
     return ErgodicRayleigh() if isinstance(rate, Shannon) else Ergodic(rate)
 
 
-_WITH_EXPANSION: TypeAlias = Shannon | ErgodicRayleigh | Scaled
+WITH_EXPANSION: TypeAlias = Shannon | ErgodicRayleigh | Scaled
 
 
 def expansion(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
@@ -324,7 +324,7 @@ def expansion(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expan
 
     float64 arrays of one shape, 0 < B < inf, s >= 0. Otherwise the bend is a difference quotient, good to about 1e-6.
     """
-    if isinstance(rate, _WITH_EXPANSION):
+    if isinstance(rate, WITH_EXPANSION):
         return rate.expansion(bandwidth_hz, snr_hz)
     slope = rate.derivative(bandwidth_hz, snr_hz)
     beyond = rate.derivative(bandwidth_hz * (1.0 + _PROBE), snr_hz)
@@ -387,7 +387,7 @@ class Blocks:
         return self._ends(b, "right")
 
     def knots(self, bandwidth_hz: FloatArray, snr_hz: FloatArray, beside: int = 2) -> tuple[FloatArray, FloatArray]:
-        """Bandwidths [Hz] and rates [bit/s] at the ends of the piece that holds B and of ``beside`` pieces on both sides, (2 beside + 2, n)."""
+        """Ends [Hz] of the piece that holds B and of ``beside`` pieces on both sides, and R [bit/s] there, (2 beside + 2, n)."""
         first = np.maximum(np.floor(bandwidth_hz / self.block_hz) - beside, 0.0)
         knots = (first + np.arange(2.0 * beside + 2.0)[:, None]) * self.block_hz
         return knots, self.rate.value(knots, snr_hz)
@@ -498,19 +498,19 @@ def _inverse(profile: Profile, odds_per_u: float, rate_bps: ArrayLike, snr_hz: A
 
 
 def _inverse_part(profile: Profile, odds_per_u: float, r: FloatArray, s: FloatArray) -> FloatArray:
-    reached = (r > 0) & (r < s * (1.0 / LN2))
+    out_of_reach = np.where(r > 0, np.inf, 0.0)
+    reached = (r > 0) & (r < s / LN2)
     if not reached.all():
-        bandwidth = np.where(r > 0, np.inf, 0.0)
-        if reached.any():
-            bandwidth[reached] = _inverse_part(profile, odds_per_u, r[reached], s[reached])
-        return bandwidth
+        r, s = np.where(reached, r, 1.0), np.where(reached, s, 2.0)
     load = r * LN2 / s
     rest = 1.0 - load
     near = rest < 0.25
     if near.any():
         rest[near] = _rest(r[near], s[near])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(rest > 0, s * _newton(profile, odds_per_u, load / rest), np.inf)
+        reached &= rest > 0
+        rest = np.maximum(rest, 1e-300)
+    bandwidth = s * _newton(profile, odds_per_u, load / rest)
+    return bandwidth if reached.all() else np.where(reached, bandwidth, out_of_reach)
 
 
 def _rest(r: FloatArray, s: FloatArray) -> FloatArray:

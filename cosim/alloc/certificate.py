@@ -10,17 +10,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, planned_latency_s, prune_ratio
+from cosim.alloc.closed_forms import bandwidth_range_hz, latency_at_rate_s, log_marginals, prune_ratio_at_rate
 from cosim.alloc.problem import subset
 from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
 
-_HAIR = 1e-12
+HAIR = 1e-12
 
 
-def certify(problem: AllocationProblem, allocation: Allocation, multiplier: float) -> Certificate:
+def certify(
+    problem: AllocationProblem, allocation: Allocation, multiplier: float, ranges: tuple[FloatArray, FloatArray] | None = None
+) -> Certificate:
     """Relative residuals of the optimality conditions of (P) over the selected devices.
 
-    ``multiplier``: lambda [1/Hz] of the bandwidth constraint. With d-, d+ the left and right derivative of w y(B), none of
+    ``multiplier``: lambda [1/Hz] of the bandwidth constraint. ``ranges``: B_min and B_max [Hz] (n,) where they are
+    known. With d-, d+ the left and right derivative of w y(B), none of
     the residuals changes with the units of frequency, time, size or weight:
 
     - primal: the largest violation of: sum B <= band (relative to the band), t <= T (to T), 0 <= rho <= rho_max, B >= 0;
@@ -38,17 +41,20 @@ def certify(problem: AllocationProblem, allocation: Allocation, multiplier: floa
         return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
     ratio, share = allocation.prune_ratio[allocation.selected], allocation.bandwidth_hz[allocation.selected]
     price = max(multiplier, 0.0)
-    state = _state(part, share, price)
+    rate = part.rate.value(share, part.snr_hz)
+    least_ratio = prune_ratio_at_rate(part, rate)
+    spans = None if ranges is None else (ranges[0][allocation.selected], ranges[1][allocation.selected])
+    state = _state(part, share, price, (least_ratio, spans))
     return Certificate(
-        primal=_primal(part, ratio, share),
+        primal=_primal(part, ratio, share, rate),
         dual=0.0 if 0.0 <= multiplier < np.inf else 1.0,
-        complementarity=_complementarity(part, ratio, share, price),
-        stationarity=_stationarity(state),
-        gap=_gap(state),
+        complementarity=_complementarity(part, share, price, ratio - least_ratio),
+        stationarity=stationarity(state),
+        gap=gap(state),
     )
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """Shares, their ranges [Hz] and the marginal values d-, d+ [1/Hz] at them, all (n,); the price lambda [1/Hz]."""
 
     problem: AllocationProblem
@@ -60,36 +66,42 @@ class _State(NamedTuple):
     price: float
 
 
-def _state(problem: AllocationProblem, share: FloatArray, price: float) -> _State:
+def _state(
+    problem: AllocationProblem, share: FloatArray, price: float, known: tuple[FloatArray, tuple[FloatArray, FloatArray] | None]
+) -> State:
     """Derivatives are taken a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink.
 
     Ranges matter, and are worked out, only for devices whose marginal value is not the price or that are not pruned; [0, inf]
-    stands for the others. Bandwidth beyond B_max is worth nothing.
+    stands for the others. Bandwidth beyond B_max is worth nothing. ``known``: closed form 1, and the ranges if known.
     """
-    left = np.exp(log_marginal(problem, share * (1.0 - _HAIR), side="left"))
-    right = np.exp(log_marginal(problem, share * (1.0 + _HAIR), side="right"))
-    off = (right > price * (1.0 + _HAIR)) | (left < price * (1.0 - _HAIR)) | (prune_ratio(problem, share) == 0)
-    least, most = np.zeros_like(share), np.full_like(share, np.inf)
-    least[off], most[off] = bandwidth_range_hz(subset(problem, off))
-    left = np.where(share > most * (1.0 + _HAIR), 0.0, left)
-    return _State(problem, share, least, most, left, right, price)
+    least_ratio, spans = known
+    log_left, log_right = log_marginals(problem, share, HAIR)
+    left, right = np.exp(log_left), np.exp(log_right)
+    if spans is None:
+        off = (right > price * (1.0 + HAIR)) | (left < price * (1.0 - HAIR)) | (least_ratio == 0)
+        least, most = np.zeros_like(share), np.full_like(share, np.inf)
+        least[off], most[off] = bandwidth_range_hz(subset(problem, off))
+    else:
+        least, most = spans
+    left = np.where(share > most * (1.0 + HAIR), 0.0, left)
+    return State(problem, share, least, most, left, right, price)
 
 
-def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray) -> float:
+def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, rate_bps: FloatArray) -> float:
     band, threshold = problem.bandwidth_hz, problem.latency_threshold_s
-    late = planned_latency_s(problem, ratio, share) - threshold
+    late = latency_at_rate_s(problem, ratio, rate_bps) - threshold
     late = late / threshold if threshold > 0 else np.sign(late)
     outside = np.maximum(-ratio, ratio - problem.prune_max)
     return float(max(0.0, share.sum() / band - 1.0, late.max(), outside.max(), -share.min() / band))
 
 
-def _complementarity(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, price: float) -> float:
+def _complementarity(problem: AllocationProblem, share: FloatArray, price: float, excess_ratio: FloatArray) -> float:
     idle_band = 1.0 - float(share.sum()) / problem.bandwidth_hz if price > 0 else 0.0
-    needless = np.where(problem.weight > 0, ratio - prune_ratio(problem, share), 0.0)
+    needless = np.where(problem.weight > 0, excess_ratio, 0.0)
     return float(max(0.0, idle_band, needless.max()))
 
 
-def _stationarity(state: _State) -> float:
+def stationarity(state: State) -> float:
     share, price = state.share, state.price
     reference = np.maximum(share, 1e-12 * state.problem.bandwidth_hz)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -101,10 +113,10 @@ def _stationarity(state: _State) -> float:
     return float(np.max(np.maximum(up, down) / reference, where=matters, initial=0.0))
 
 
-def _gap(state: _State) -> float:
+def gap(state: State) -> float:
     share, price, band = state.share, state.price, state.problem.bandwidth_hz
-    growing = (state.right > price) & (state.most > share * (1.0 + _HAIR))
-    shrinking = (state.left < price) & (state.least < share * (1.0 - _HAIR))
+    growing = (state.right > price) & (state.most > share * (1.0 + HAIR))
+    shrinking = (state.left < price) & (state.least < share * (1.0 - HAIR))
     movable = max(0.0, band - float(state.least.sum()))
     gain = np.where(growing, state.right - price, 0.0)
     room = np.minimum(np.where(growing, state.most, share) - share, movable)

@@ -13,19 +13,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosim.interfaces import AllocationProblem, FloatArray
-from cosim.rate import LN2, Shannon, Side
+from cosim.rate import LN2, WITH_EXPANSION, Shannon, Side
 
 
 def planned_latency_s(problem: AllocationProblem, prune_ratio: ArrayLike, bandwidth_hz: ArrayLike) -> FloatArray:
     """Planned time t(rho, B) [s] of each device, (n,); inf where there are bits to send and no rate."""
-    kept = 1.0 - np.asarray(prune_ratio, np.float64)
+    return latency_at_rate_s(problem, np.asarray(prune_ratio, np.float64), problem.rate.value(bandwidth_hz, problem.snr_hz))
+
+
+def latency_at_rate_s(problem: AllocationProblem, prune_ratio: FloatArray, rate_bps: FloatArray) -> FloatArray:
+    """The same from rates R [bit/s] (n,)."""
+    kept = 1.0 - prune_ratio
     bits = problem.fixed_bits + kept * problem.prunable_bits
-    rate = problem.rate.value(bandwidth_hz, problem.snr_hz)
-    return problem.fixed_time_s + kept * problem.prunable_time_s + upload_time_s(bits, rate)
+    return problem.fixed_time_s + kept * problem.prunable_time_s + upload_time_s(bits, rate_bps)
 
 
 def upload_time_s(bits: FloatArray, rate_bps: FloatArray) -> FloatArray:
     """Time [s] to send bits at a rate; 0 for nothing to send, inf at rate 0."""
+    if rate_bps.size and np.minimum.reduce(rate_bps, axis=None) > 0:
+        return bits / rate_bps
     return np.divide(bits, rate_bps, out=np.where(bits > 0, np.inf, 0.0), where=(bits > 0) & (rate_bps > 0))
 
 
@@ -40,17 +46,21 @@ def prune_ratio(problem: AllocationProblem, bandwidth_hz: ArrayLike) -> FloatArr
     cannot break the threshold where rho is close to 1 and little is kept; what rounding leaves of a ratio 0 (up to 1e-14) is 0. Where
     even rho_max is too slow, rho_max is returned; where pruning saves nothing (t_u = Q = 0), 0.
     """
-    rate = problem.rate.value(bandwidth_hz, problem.snr_hz)
+    return prune_ratio_at_rate(problem, problem.rate.value(bandwidth_hz, problem.snr_hz))
+
+
+def prune_ratio_at_rate(problem: AllocationProblem, rate_bps: FloatArray) -> FloatArray:
+    """The same from rates R [bit/s] (n,)."""
     spare_s = problem.latency_threshold_s - problem.fixed_time_s - problem.prunable_time_s
-    work = problem.prunable_time_s * rate + problem.prunable_bits
-    with np.errstate(invalid="ignore", over="ignore"):
-        excess = problem.fixed_bits + problem.prunable_bits - spare_s * rate
-        # at R = 0 with nothing to send only computing counts: its limit is 1 - A / t_u
-        idle = -spare_s / np.where(problem.prunable_time_s > 0, problem.prunable_time_s, np.inf)
-    idle = np.where(problem.fixed_bits > 0, np.inf, idle)
-    ratio = np.divide(excess, work, out=np.where(problem.prunable_time_s > 0, idle, 0.0), where=work > 0)
+    work = problem.prunable_time_s * rate_bps + problem.prunable_bits
+    with np.errstate(all="ignore"):
+        ratio = (problem.fixed_bits + problem.prunable_bits - spare_s * rate_bps) / work
+        if not (work > 0).all():
+            # at R = 0 with nothing to send only computing counts: its limit is 1 - A / t_u
+            idle = np.where(problem.fixed_bits > 0, np.inf, -spare_s / problem.prunable_time_s)
+            ratio = np.where(work > 0, ratio, np.where(problem.prunable_time_s > 0, idle, 0.0))
     ratio = np.where(ratio < 1e-14, 0.0, ratio * (1.0 + 1e-15))
-    return np.clip(np.where(np.isnan(ratio), np.inf, ratio), 0.0, problem.prune_max)
+    return np.fmin(ratio, problem.prune_max)
 
 
 def bandwidth_range_hz(problem: AllocationProblem) -> tuple[FloatArray, FloatArray]:
@@ -60,9 +70,9 @@ def bandwidth_range_hz(problem: AllocationProblem) -> tuple[FloatArray, FloatArr
     B_min is inf where no bandwidth is enough. Where rho = 0 is out of reach, B_max is the bandwidth beyond which the
     rate grows no more; inf if it always grows.
     """
-    least = problem.rate.inverse(_rate_for_kept_bps(problem, 1.0 - problem.prune_max), problem.snr_hz)
-    supremum = problem.rate.supremum(problem.snr_hz)
-    most = problem.rate.inverse(np.minimum(_rate_for_kept_bps(problem, np.ones_like(least)), supremum), problem.snr_hz)
+    needed = _rate_for_kept_bps(problem, np.stack([1.0 - problem.prune_max, np.ones_like(problem.prune_max)]))
+    needed[1] = np.minimum(needed[1], problem.rate.supremum(problem.snr_hz))
+    least, most = problem.rate.inverse(needed, problem.snr_hz)
     return least, np.maximum(least, most)
 
 
@@ -89,11 +99,25 @@ def log_marginal(problem: AllocationProblem, bandwidth_hz: ArrayLike, *, side: S
     -inf where bandwidth is worth nothing.
     """
     rate, snr = problem.rate, problem.snr_hz
+    return _log_marginal(problem, rate.value(bandwidth_hz, snr), rate.derivative(bandwidth_hz, snr, side=side))
+
+
+def log_marginals(problem: AllocationProblem, bandwidth_hz: FloatArray, hair: float) -> tuple[FloatArray, FloatArray]:
+    """The left one at B (1 - hair) and the right one at B (1 + hair); both at B where the rate has a closed expansion, hence no kinks."""
+    if isinstance(problem.rate, WITH_EXPANSION) and bandwidth_hz.size and np.minimum.reduce(bandwidth_hz) > 0:
+        value, slope, _ = problem.rate.expansion(bandwidth_hz, problem.snr_hz)
+        smooth = _log_marginal(problem, value, slope)
+        return smooth, smooth
+    left = log_marginal(problem, bandwidth_hz * (1.0 - hair), side="left")
+    return left, log_marginal(problem, bandwidth_hz * (1.0 + hair), side="right")
+
+
+def _log_marginal(problem: AllocationProblem, rate_bps: FloatArray, slope: FloatArray) -> FloatArray:
     pull = log_pull(problem)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.log(rate.derivative(bandwidth_hz, snr, side=side))
-        work = np.log(problem.prunable_time_s * rate.value(bandwidth_hz, snr) + problem.prunable_bits)
-        return np.where(np.isneginf(pull) | np.isneginf(slope), -np.inf, pull + slope - 2.0 * work)
+        log_slope = np.log(slope)
+        height = pull + log_slope - 2.0 * np.log(problem.prunable_time_s * rate_bps + problem.prunable_bits)
+    return np.where((pull == -np.inf) | (log_slope == -np.inf), -np.inf, height)
 
 
 def shannon_bandwidth_at_price_hz(price: ArrayLike, snr_hz: ArrayLike) -> FloatArray:

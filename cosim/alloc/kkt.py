@@ -46,8 +46,8 @@ class KKT(Component):
         bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
         bandwidth[selected], ratio[selected] = share, prune_ratio(part, share)
         answer = make_allocation(problem, selected, ratio, bandwidth)
-        answer = dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()))
-        return dataclasses.replace(answer, certificate=certify(problem, answer, price))
+        certificate = certify(problem, answer, price, (least, most))
+        return dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()), certificate=certificate)
 
 
 def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
