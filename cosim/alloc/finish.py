@@ -1,0 +1,70 @@
+"""Bandwidths with which all devices finish their round at one moment, by Newton's method for all of them and the moment at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cosim.interfaces import FloatArray
+from cosim.rate import WITH_EXPANSION, Rate
+
+_STEPS = 40
+
+
+def finish_together(
+    rate: Rate, snr_hz: FloatArray, own_time_s: FloatArray, bits: FloatArray, limits: tuple[float, float, float]
+) -> tuple[float, FloatArray] | None:
+    """Moment tau [s] and bandwidths [Hz] (n,) with t_own + bits / R(B) = tau for all, sum B = band; None if it does not settle.
+
+    ``bits`` > 0, SNR > 0. ``limits``: a time before tau, one not before it [s], and the band [Hz]. Around its present value each
+    device's R is taken as a power law in B, so that log B is a straight line in log (tau - t_own); the moment at which these
+    bandwidths sum to the band is found without asking for rates. Steps shrink quadratically. The answer holds to 1e-12.
+    """
+    tau_s, band_hz = limits[1], limits[2]
+    log_b = np.full(bits.shape, math.log(band_hz / bits.size))
+    for _ in range(_STEPS):
+        share = np.exp(log_b)
+        value, slope = _tangent(rate, share, snr_hz)
+        stretch = value / np.maximum(share * slope, 1e-6 * value)
+        tau_s, trial = _moment(log_b - stretch * np.log(value / bits), stretch, own_time_s, (limits[0], tau_s, band_hz))
+        moved = float(np.maximum.reduce(np.abs(trial - log_b)))
+        log_b = trial
+        if moved <= 1e-8:
+            break
+    share = np.exp(log_b)
+    late = own_time_s + bits / rate.value(share, snr_hz)
+    holds = np.abs(late - tau_s).max() <= 1e-12 * tau_s and abs(share.sum() / band_hz - 1.0) <= 1e-12
+    return (tau_s, share) if holds else None
+
+
+def _moment(at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, target: tuple[float, float, float]) -> tuple[float, FloatArray]:
+    """Tau at which bandwidths e^(at_one_s - stretch log(tau - t_own)), each at most the band, sum to the band, and their logs.
+
+    ``target``: a time before tau, a guess [s], and the band [Hz].
+    """
+    early, tau_s, band_hz = target
+    late, most = math.inf, math.log(band_hz)
+    early = max(early, float(own_time_s.max()))
+    for _ in range(100):
+        left_s = tau_s - own_time_s
+        trial = np.minimum(at_one_s - stretch * np.log(left_s), most)
+        share = np.exp(trial)
+        total = float(np.add.reduce(share))
+        excess = math.log(total / band_hz)
+        early, late = (tau_s, late) if excess > 0 else (early, tau_s)
+        ahead = tau_s + excess * total / float((stretch / left_s) @ share)
+        if abs(ahead - tau_s) <= 2e-16 * tau_s or abs(excess) <= 1e-15:
+            break
+        if not early < ahead < late:
+            ahead = 0.5 * (early + late) if late < math.inf else 2.0 * tau_s - early
+            if not early < ahead < late:
+                break
+        tau_s = ahead
+    return tau_s, trial
+
+
+def _tangent(rate: Rate, share_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
+    if isinstance(rate, WITH_EXPANSION):
+        return rate.expansion(share_hz, snr_hz)[:2]
+    return rate.value(share_hz, snr_hz), rate.derivative(share_hz, snr_hz)
