@@ -7,6 +7,7 @@ import importlib
 import json
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -46,7 +47,7 @@ def write_manifest(
         "seed": seed,
         "scenario_digest": scenario_digest,
         "fingerprint": fingerprint,
-        "package_versions": package_versions(),
+        "package_versions": dict(package_versions()),
         "wall_times_s": dict(wall_times_s),
     }
     text = json.dumps(entries, indent=2, allow_nan=False) + "\n"
@@ -76,6 +77,7 @@ def scenario_digest(resolved: str) -> str:
     return hashlib.sha256(resolved.encode()).hexdigest()
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that results may depend on; nothing is imported."""
     found = {"python": platform.python_version()}
