@@ -110,6 +110,9 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "model": {
             "cnn": "cosim.learn.models:CNN",
             "mlp": "cosim.learn.models:MLP",
+            "resnet": "cosim.learn.models:ResNet",
+            "cnn1d": "cosim.learn.models:CNN1D",
+            "torch_module": "cosim.learn.models:TorchModule",
         },
         "trainer": {
             "sgd": "cosim.learn.trainer:SGD",

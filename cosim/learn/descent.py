@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cosim.learn.layers import Layer, views
-from cosim.learn.network import forward
+from cosim.learn.layers import Described, views
 from cosim.learn.roles import LocalResult, LocalTask
 from cosim.learn.trainer import minibatches
 
@@ -21,30 +20,26 @@ if TYPE_CHECKING:
 
 def descend(settings: SGD, task: LocalTask, rng: np.random.Generator) -> LocalResult:
     """Personal steps, then global steps, on one device's data."""
-    chain_u, chain_v = task.parts.shared, task.parts.personal
+    parts = task.parts
     shared, personal = torch.from_numpy(task.shared.copy()), torch.from_numpy(task.personal.copy())
     mask = None if task.mask.all() else torch.from_numpy(task.mask)
     if mask is not None:
         shared[: len(mask)].mul_(mask)
-    personal_steps = settings.personal_steps if chain_v else 0
+    personal_steps = settings.personal_steps if parts.personal else 0
     order = minibatches(len(task.samples), settings.batch_size, personal_steps + settings.global_steps, rng)
     losses: list[Tensor] = []
 
-    u, v = views(shared, chain_u), _leaves(personal, chain_v)
-    descent = _Descent(settings, personal)
-    for rows in order[:personal_steps]:
-        images, labels = _batch(task, rows)
-        with torch.no_grad():
-            features = forward(chain_u, u, images)
-        losses.append(loss := cross_entropy(forward(chain_v, v, features), labels))
+    u, v = views(shared, parts.shared), _leaves(personal, parts.personal)
+    tensors, descent = parts.joined(u, v), _Descent(settings, personal)
+    for rows in order[:personal_steps]:  # torch keeps nothing of what lies before the first personal layer
+        losses.append(loss := _loss(task, tensors, rows))
         descent.step(_gradient(loss, v))
 
-    u, v = _leaves(shared, chain_u), views(personal, chain_v)
-    descent = _Descent(settings, shared, mask)
-    dense = torch.zeros(task.parts.prunable) if task.dense_gradient else None
+    u, v = _leaves(shared, parts.shared), views(personal, parts.personal)
+    tensors, descent = (u if parts.copy else parts.joined(u, v)), _Descent(settings, shared, mask)
+    dense = torch.zeros(parts.prunable) if task.dense_gradient else None
     for rows in order[personal_steps:]:
-        images, labels = _batch(task, rows)
-        losses.append(loss := cross_entropy(forward(chain_v, v, forward(chain_u, u, images)), labels))
+        losses.append(loss := _loss(task, tensors, rows))
         gradient = _gradient(loss, u)
         if dense is not None:
             dense.add_(gradient[: len(dense)], alpha=1.0 / settings.global_steps)
@@ -74,12 +69,14 @@ class _Descent:
         self._vector.add_(gradient, alpha=-settings.learning_rate)
 
 
-def _batch(task: LocalTask, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
+def _loss(task: LocalTask, tensors: Sequence[Tensor], rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+    """Mean cross-entropy of a mini-batch: the device's samples at positions ``rows``."""
     chosen = task.samples[rows]
-    return torch.from_numpy(task.images[chosen]), torch.from_numpy(task.labels[chosen])
+    logits = task.parts.network.forward(tensors, torch.from_numpy(task.images[chosen]))
+    return cross_entropy(logits, torch.from_numpy(task.labels[chosen]))
 
 
-def _leaves(vector: Tensor, layers: Sequence[Layer]) -> list[Tensor]:
+def _leaves(vector: Tensor, layers: Sequence[Described]) -> list[Tensor]:
     """Views that gradients can be taken for; they share the vector's memory."""
     return [view.detach().requires_grad_() for view in views(vector, layers)]
 

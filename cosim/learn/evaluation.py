@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from cosim.interfaces import Evaluation, FloatArray, IntArray
-from cosim.learn.layers import Layer, Mask, Vector
+from cosim.learn.layers import Mask, Vector, views
 from cosim.learn.network import outputs
 from cosim.learn.roles import ImageData, Images
 from cosim.learn.split import Parts
@@ -30,28 +30,31 @@ def evaluate(
 ) -> Evaluation:
     """Accuracies of u (N + M,) with the personal parts (devices, P), on ``tests``, each device's indices in the test data.
 
-    The unpruned global part is the same for all: it runs once over all test images, and each device's personal part
-    takes from its output what it needs. A device in ``masks`` also runs its own pruned global part.
+    What lies before the first personal layer is the same for all, if unpruned: it runs once over all test images, and each device's
+    other layers take from its output what they need. A device in ``masks`` also runs its own pruned global part. Devices with
+    a whole model of their own use that.
     """
-    average = personal.mean(axis=0, dtype=np.float64).astype(np.float32)
+    network, common = parts.network, parts.prefix
+    u = views(shared, parts.shared)
+    average = u if parts.copy else parts.joined(u, views(personal.mean(axis=0, dtype=np.float64).astype(np.float32), parts.personal))
 
     def piece(start: int) -> tuple[Images, FloatArray]:
         rows = slice(start, start + _CHUNK)
-        features = outputs(parts.shared, shared, data.test_images[rows])
-        return features, _correct(parts.personal, average, features, data.test_labels[rows])
+        features = outputs(network, average, data.test_images[rows], stop=common) if common else data.test_images[rows]
+        return features, _correct(outputs(network, average, features, start=common), data.test_labels[rows])
 
     pieces = list(pool.map(piece, range(0, len(data.test_labels), _CHUNK)))
-    features = np.concatenate([part for part, _ in pieces])
+    features = np.concatenate([part for part, _ in pieces]) if common else data.test_images
 
     def device(k: int) -> tuple[float, float]:
-        labels = data.test_labels[tests[k]]
-        full = float(_correct(parts.personal, personal[k], features[tests[k]], labels).mean())
-        if k not in masks or masks[k].all():
+        labels, v = data.test_labels[tests[k]], views(personal[k], parts.personal)
+        full = float(_correct(outputs(network, parts.joined(u, v), features[tests[k]], start=common), labels).mean())
+        if parts.copy or k not in masks or masks[k].all():
             return full, full
         pruned = shared.copy()
         pruned[: parts.prunable] *= masks[k]
-        own = outputs(parts.shared, pruned, data.test_images[tests[k]])
-        return float(_correct(parts.personal, personal[k], own, labels).mean()), full
+        logits = outputs(network, parts.joined(views(pruned, parts.shared), v), data.test_images[tests[k]])
+        return float(_correct(logits, labels).mean()), full
 
     accuracy = np.array(list(pool.map(device, range(len(tests)))))
     return Evaluation(
@@ -61,7 +64,7 @@ def evaluate(
     )
 
 
-def _correct(layers: tuple[Layer, ...], vector: Vector, x: Images, labels: IntArray) -> FloatArray:
+def _correct(logits: Images, labels: IntArray) -> FloatArray:
     """1 where the most likely class is the right one, else 0."""
-    right: FloatArray = (outputs(layers, vector, x).argmax(axis=1) == labels).astype(np.float64)
+    right: FloatArray = (logits.argmax(axis=1) == labels).astype(np.float64)
     return right

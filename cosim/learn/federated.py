@@ -43,7 +43,7 @@ class Federated(Component):
 
     def parts(self) -> Parts:
         """The model cut in its shared and its personal part. Raises ValueError where that cannot be."""
-        return Parts.of(self.model.layers(self.dataset.image_shape, self.dataset.classes), self.split)
+        return Parts.of(self.model.network(self.dataset.image_shape, self.dataset.classes), self.split)
 
     def start(self, devices: int, streams: Streams, *, workers: int) -> FederatedLearner:
         """Load and deal the data, initialise the model; ``workers`` training threads, any number giving the same bits."""

@@ -16,7 +16,7 @@ from cosim.learn.pruner import keep_mask, running_gradient
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.threads import training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
-from cosim.learn.work import Passes, submodel_flops, upload_format, workload
+from cosim.learn.work import Work, submodel_flops, upload_format, workload
 from cosim.rng import Streams
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class FederatedLearner:
         self._device_gradient = pruner.gradient_memory is not None and pruner.side == "device"
         unknown = (devices, self._parts.prunable) if self._device_gradient else (self._parts.prunable,)
         self._gradient = None if pruner.gradient_memory is None else np.full(unknown, np.nan, np.float32)
-        self._has_own_state = self._device_gradient or (self._parts.personal_parameters > 0 and trainer.personal_steps > 0)
 
         samples = np.array([len(share) for share in self._shares.train])
-        self._batch = np.minimum(samples, trainer.batch_size)
+        steps = trainer.steps(samples, personal=self._parts.personal_parameters > 0)
+        self._has_own_state = self._device_gradient or bool((steps.personal + steps.joint).any())
         self._weight = parameters.aggregator.weights(samples)
-        self._passes = Passes.of(trainer, self._parts, dense_gradient=self._device_gradient)
+        self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=self._device_gradient)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
-        self._workload = workload(self._parts, self._passes, pruner, parameters.codec, batch=self._batch, weight=self._weight)
+        self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -87,7 +87,7 @@ class FederatedLearner:
             device_ids=device_ids,
             prune_ratio=1.0 - kept.sum(axis=1) / parts.prunable,
             payload_bits=self._upload.bits(kept.sum(axis=1)).astype(np.float64),
-            flops=submodel_flops(parts, self._passes, self._batch[device_ids], kept),
+            flops=submodel_flops(parts, self._work, device_ids, kept),
             pruning_error=float(weight @ lost),
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
         )
@@ -173,6 +173,7 @@ class FederatedLearner:
                 shared=ticket.shared,
                 mask=ticket.mask,
                 personal=personal,
+                round=ticket.round,
                 dense_gradient=self._device_gradient,
             )
             result = trainer.train(task, self._streams.generator("train", device, ticket.round))

@@ -7,7 +7,8 @@ from typing import final
 import numpy as np
 
 from cosim.component import Component, quantity
-from cosim.learn.roles import LocalResult, LocalTask
+from cosim.interfaces import IntArray
+from cosim.learn.roles import LocalResult, LocalTask, Steps
 
 
 @final
@@ -28,6 +29,11 @@ class SGD(Component):
     global_steps: int = quantity(10, "", "tau_u: steps on the global part in each round", ge=1, le=1_000_000)
     momentum: float = quantity(0.0, "", "heavy-ball momentum; starts anew in each round", ge=0, lt=1)
     weight_decay: float = quantity(0.0, "", "factor of the L2 penalty's gradient", ge=0)
+
+    def steps(self, samples: IntArray, *, personal: bool) -> Steps:
+        """Steps of devices with so many training samples (n,)."""
+        same = np.ones_like(samples)
+        return Steps(same * (self.personal_steps if personal else 0), same * self.global_steps, 0 * same)
 
     def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
         """One device's local work; a pure function of its arguments, on one thread."""

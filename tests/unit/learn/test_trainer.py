@@ -11,7 +11,7 @@ from cosim.learn.trainer import SGD, minibatches
 
 def task(personal_layers=1, mask=None, **fields):
     rng = np.random.default_rng(0)
-    parts = Parts.of(MLP(hidden=(9, 6)).layers((1, 4, 4), 3), Split(personal_layers=personal_layers))
+    parts = Parts.of(MLP(hidden=(9, 6)).network((1, 4, 4), 3), Split(personal_layers=personal_layers))
     shared = rng.normal(scale=0.3, size=parts.prunable + parts.unprunable).astype(np.float32)
     personal = rng.normal(scale=0.3, size=parts.personal_parameters).astype(np.float32)
     values = {
