@@ -363,6 +363,14 @@ class Blocks:
         slope = (above - below) / self.block_hz
         return np.where(np.isfinite(b), slope, 0.0)
 
+    def sides(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """R(B), left and right derivative at the price of one of them, for float64 arrays of one shape, 0 <= B < inf."""
+        left, right = self._ends(bandwidth_hz, "right")
+        before, here = self._ends(bandwidth_hz, "left")
+        low, middle, below, above = self.rate.value(np.stack([before, here, left, right]), snr_hz)
+        slope = (above - below) / self.block_hz
+        return below + slope * (bandwidth_hz - left), (middle - low) / self.block_hz, slope
+
     def inverse(self, rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         """In the block where the rate itself reaches r: the interpolation is below it and meets it at the block's ends."""
         r, s = _arrays(rate_bps, snr_hz)
@@ -399,6 +407,16 @@ class Blocks:
         first = np.where(at_kink, whole - (side == "left"), np.floor(count))
         first = np.maximum(first, 0.0)
         return first * self.block_hz, (first + 1.0) * self.block_hz
+
+
+def tangent(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """R [bit/s] and its right derivative [bit/s/Hz], for float64 arrays of one shape, 0 < B < inf, s >= 0."""
+    if isinstance(rate, WITH_EXPANSION):
+        return rate.expansion(bandwidth_hz, snr_hz)[:2]
+    if isinstance(rate, Blocks):
+        value, _, slope = rate.sides(bandwidth_hz, snr_hz)
+        return value, slope
+    return rate.value(bandwidth_hz, snr_hz), rate.derivative(bandwidth_hz, snr_hz)
 
 
 def _arrays(*values: ArrayLike) -> tuple[FloatArray, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosim.interfaces import AllocationProblem, FloatArray
-from cosim.rate import LN2, WITH_EXPANSION, Shannon, Side
+from cosim.rate import LN2, WITH_EXPANSION, Blocks, Shannon, Side
 
 
 def planned_latency_s(problem: AllocationProblem, prune_ratio: ArrayLike, bandwidth_hz: ArrayLike) -> FloatArray:
@@ -103,11 +103,18 @@ def log_marginal(problem: AllocationProblem, bandwidth_hz: ArrayLike, *, side: S
 
 
 def log_marginals(problem: AllocationProblem, bandwidth_hz: FloatArray, hair: float) -> tuple[FloatArray, FloatArray]:
-    """The left one at B (1 - hair) and the right one at B (1 + hair); both at B where the rate has a closed expansion, hence no kinks."""
-    if isinstance(problem.rate, WITH_EXPANSION) and bandwidth_hz.size and np.minimum.reduce(bandwidth_hz) > 0:
-        value, slope, _ = problem.rate.expansion(bandwidth_hz, problem.snr_hz)
+    """The left one at B (1 - hair) and the right one at B (1 + hair).
+
+    Both at B where the rate has a closed expansion, hence no kinks; and for whole blocks, which know their kinks to 1e-12.
+    """
+    rate = problem.rate
+    if isinstance(rate, WITH_EXPANSION) and bandwidth_hz.size and np.minimum.reduce(bandwidth_hz) > 0:
+        value, slope, _ = rate.expansion(bandwidth_hz, problem.snr_hz)
         smooth = _log_marginal(problem, value, slope)
         return smooth, smooth
+    if isinstance(rate, Blocks):
+        value, before, beyond = rate.sides(bandwidth_hz, problem.snr_hz)
+        return _log_marginal(problem, value, before), _log_marginal(problem, value, beyond)
     left = log_marginal(problem, bandwidth_hz * (1.0 - hair), side="left")
     return left, log_marginal(problem, bandwidth_hz * (1.0 + hair), side="right")
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from cosim.interfaces import FloatArray
-from cosim.rate import WITH_EXPANSION, Rate
+from cosim.rate import Rate, tangent
 
 _STEPS = 40
 
@@ -25,7 +25,7 @@ def finish_together(
     log_b = np.full(bits.shape, math.log(band_hz / bits.size))
     for _ in range(_STEPS):
         share = np.exp(log_b)
-        value, slope = _tangent(rate, share, snr_hz)
+        value, slope = tangent(rate, share, snr_hz)
         stretch = value / np.maximum(share * slope, 1e-6 * value)
         tau_s, trial = _moment(log_b - stretch * np.log(value / bits), stretch, own_time_s, (limits[0], tau_s, band_hz))
         moved = float(np.maximum.reduce(np.abs(trial - log_b)))
@@ -38,7 +38,9 @@ def finish_together(
     return (tau_s, share) if holds else None
 
 
-def _moment(at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, target: tuple[float, float, float]) -> tuple[float, FloatArray]:
+def _moment(
+    at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, target: tuple[float, float, float]
+) -> tuple[float, FloatArray]:
     """Tau at which bandwidths e^(at_one_s - stretch log(tau - t_own)), each at most the band, sum to the band, and their logs.
 
     ``target``: a time before tau, a guess [s], and the band [Hz].
@@ -62,9 +64,3 @@ def _moment(at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, t
                 break
         tau_s = ahead
     return tau_s, trial
-
-
-def _tangent(rate: Rate, share_hz: FloatArray, snr_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if isinstance(rate, WITH_EXPANSION):
-        return rate.expansion(share_hz, snr_hz)[:2]
-    return rate.value(share_hz, snr_hz), rate.derivative(share_hz, snr_hz)

@@ -20,6 +20,7 @@ from cosim.rate import (
     ergodic_rayleigh,
     expansion,
     shannon_bandwidth_hz,
+    tangent,
 )
 
 SMOOTH = [Shannon(), ErgodicRayleigh(), ErgodicTruncated(TruncatedShannon()), Scaled(Shannon(), 0.4), Ergodic(Shannon())]
@@ -195,6 +196,24 @@ def test_blocks_mix_whole_blocks_in_time(base):
     assert rate.derivative(width * np.arange(1, 6), snr, side="right") == pytest.approx(slopes[1:], rel=1e-12)
     assert rate.derivative(0.0, snr, side="left") == pytest.approx(slopes[0], rel=1e-12)
     assert rate.inverse(whole[1:], snr) == pytest.approx(width * np.arange(1, 7), rel=1e-13)
+
+
+@pytest.mark.parametrize("base", [Shannon(), ErgodicRayleigh(), TruncatedShannon()], ids=repr)
+def test_sides_of_blocks_are_value_and_both_derivatives(base):
+    rate = Blocks(base, 180e3)
+    bandwidth, snr = 180e3 * np.array([0.0, 0.3, 1.0, 1.7, 5.0, 5.0 + 1e-9, 1e4]), np.full(7, 1e7)
+    value, before, beyond = rate.sides(bandwidth, snr)
+    assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-14)
+    assert before == pytest.approx(rate.derivative(bandwidth, snr, side="left"), rel=1e-14)
+    assert beyond == pytest.approx(rate.derivative(bandwidth, snr, side="right"), rel=1e-14)
+
+
+@pytest.mark.parametrize("rate", RATES, ids=repr)
+def test_tangent_is_value_and_right_derivative(rate):
+    bandwidth, snr = 10.0 ** np.arange(-2, 9), np.full(11, 1e6)
+    value, slope = tangent(rate, bandwidth, snr)
+    assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-14)
+    assert slope == pytest.approx(rate.derivative(bandwidth, snr), rel=1e-14)
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, np.nan, np.inf])
