@@ -55,6 +55,7 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         allocator=scenario.allocator,
         threshold=Threshold(seconds=threshold) if isinstance(threshold, int | float) else Threshold(**threshold.model_dump()),
         prune_max=scenario.round.prune_max,
+        energy=scenario.round.energy,
         learner=scenario.learning.start(scenario.devices.count, streams, workers=workers or len(os.sched_getaffinity(0))),
         record_events=scenario.trace.events,
         radio_interval_s=scenario.trace.radio_interval_s,

@@ -94,6 +94,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "equal_bandwidth": "cosim.alloc.baselines:EqualBandwidth",
             "channel_proportional": "cosim.alloc.baselines:ChannelProportional",
             "min_latency": "cosim.alloc.min_latency:MinLatency",
+            "kkt_energy": "cosim.alloc.kkt_energy:KKTEnergy",
+            "pruning_aware": "cosim.alloc.pruning_aware:PruningAware",
         },
         "learning": {
             "none": "cosim.learn.network_only:NetworkOnly",
@@ -106,6 +108,9 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "partition": {
             "iid": "cosim.learn.partition:IID",
             "classes_per_device": "cosim.learn.partition:ClassesPerDevice",
+            "dirichlet": "cosim.learn.partition:Dirichlet",
+            "feature_shift": "cosim.learn.partition_shift:FeatureShift",
+            "groups": "cosim.learn.partition_groups:Groups",
         },
         "model": {
             "cnn": "cosim.learn.models:CNN",

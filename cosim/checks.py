@@ -15,7 +15,7 @@ import numpy as np
 
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, subset, unpruned_latency
 from cosim.errors import AllocationError
-from cosim.interfaces import Allocation, AllocationProblem, Allocator
+from cosim.interfaces import Allocation, AllocationProblem, Allocator, EnergyLimit, PruningCost
 from cosim.rate import Blocks, ErgodicRayleigh, Rate, Shannon, TruncatedShannon
 from cosim.rng import Streams
 
@@ -114,6 +114,9 @@ def trial_problems() -> Mapping[str, AllocationProblem]:
         "nothing to send": replace(few, fixed_bits=zeros, prunable_bits=zeros),
         "no pruning allowed": replace(few, prune_max=zeros),
         "full pruning allowed": _within_reach(replace(few, prune_max=np.ones(6), fixed_bits=zeros), 0.4),
+        "an energy budget": replace(few, energy=_energy(few, 0.3)),
+        "an energy budget that nobody can keep": replace(few, energy=_energy(few, 1e-9)),
+        "a pruning cost": replace(few, pruning_cost=PruningCost(np.linspace(0.0, 1.0, 9), np.linspace(0.0, 1.0, 9) ** 3)),
     }  # fmt: skip
 
 
@@ -134,6 +137,21 @@ def _random_problem(rng: np.random.Generator, devices: int) -> AllocationProblem
         latency_threshold_s=1.0,
     )
     return _within_reach(problem, 0.4)
+
+
+def _energy(problem: AllocationProblem, budget_j: float) -> EnergyLimit:
+    """Phones of 0.2 W transmit power and 0.5 W at full clock, a quarter of whose fixed time is computing."""
+    same = np.ones_like(problem.weight)
+    return EnergyLimit(
+        budget_j=budget_j * same,
+        fixed_compute_s=0.25 * problem.fixed_time_s,
+        compute_power_w=0.5 * same,
+        frequency_hz=1e9 * same,
+        frequency_min_hz=1e8 * same,
+        power_w=0.2 * same,
+        power_min_w=1e-7 * same,
+        efficiency=0.35,
+    )
 
 
 def _alike(problem: AllocationProblem) -> AllocationProblem:

@@ -21,7 +21,7 @@ from cosim.errors import AllocationError
 from cosim.rate import Rate, Shannon
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from cosim.rng import Streams
 
@@ -354,6 +354,15 @@ _PROBLEM_ARRAYS = {
     "snr_hz": 1e100,
     "prune_max": 1.0,
 }
+_ENERGY_ARRAYS = {
+    "budget_j": np.inf,
+    "fixed_compute_s": 1e100,
+    "compute_power_w": 1e100,
+    "frequency_hz": 1e100,
+    "frequency_min_hz": 1e100,
+    "power_w": 1e100,
+    "power_min_w": 1e100,
+}
 
 
 def _per_device(name: str, value: ArrayLike, ids: IntArray, upper: float) -> FloatArray:
@@ -363,11 +372,105 @@ def _per_device(name: str, value: ArrayLike, ids: IntArray, upper: float) -> Flo
         array = np.full(ids.shape, float(array))
     if array.shape != ids.shape or ids.ndim != 1:
         raise AllocationError(f"{name} has shape {array.shape}, but there are {ids.size} device_ids: it must be {(ids.size,)}")
-    wrong = ~((array >= 0) & (array <= upper))
+    _refuse_device(name, array, ids, ~((array >= 0) & (array <= upper)), f"must be in [0, {upper:g}]")
+    return array
+
+
+def _refuse_device(name: str, array: FloatArray, ids: IntArray, wrong: BoolArray, rule: str) -> None:
     if wrong.any():
         first = int(np.argmax(wrong))
-        raise AllocationError(f"{name} of device {ids[first]} is {array[first]}, must be in [0, {upper:g}]")
-    return array
+        raise AllocationError(f"{name} of device {ids[first]} is {array[first]}, {rule}")
+
+
+def _same(one: object, other: object, names: Iterable[str]) -> bool:
+    """Whether two records hold equal arrays."""
+    return type(one) is type(other) and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnergyLimit:
+    """What a device may spend on one round, and the transmit power p and clock f that it may turn down for it; arrays (n,).
+
+    With y = 1 - rho and tau = fixed_compute + y prunable_time, the computing time at the full clock, and D the bits to send,
+
+        time    fixed_time - fixed_compute + tau f_0 / f + D / R(B; s p / p_0)
+        energy  compute_power (f / f_0)^2 tau + p / efficiency D / R(B; s p / p_0) <= budget
+
+    ``budget_j`` > 0, may be inf. ``fixed_compute_s``: the part of the problem's fixed_time_s that is computing. ``frequency_hz`` f_0 and
+    ``power_w`` p_0: the clock and the radiated power to which the problem's times and snr_hz belong, and the largest ones; the
+    least are ``frequency_min_hz`` and ``power_min_w``, > 0. ``compute_power_w``: energy per planned second of computing at f_0, kappa
+    f_0^3 over the mean straggler factor (which lengthens computing, but is not charged). ``efficiency``: of the amplifier, in (0, 1].
+    """
+
+    budget_j: FloatArray
+    fixed_compute_s: FloatArray
+    compute_power_w: FloatArray
+    frequency_hz: FloatArray
+    frequency_min_hz: FloatArray
+    power_w: FloatArray
+    power_min_w: FloatArray
+    efficiency: float
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers, bit for bit."""
+        return _same(self, other, (*_ENERGY_ARRAYS, "efficiency"))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def subset(self, chosen: BoolArray) -> EnergyLimit:
+        """The limits of some of the devices: ``chosen`` is a mask (n,)."""
+        return EnergyLimit(**{name: getattr(self, name)[chosen] for name in _ENERGY_ARRAYS}, efficiency=self.efficiency)
+
+    def check(self, ids: IntArray) -> EnergyLimit:
+        """The same with float64 arrays. Raises AllocationError naming field, device and value."""
+        arrays = {name: _per_device(f"energy.{name}", getattr(self, name), ids, upper) for name, upper in _ENERGY_ARRAYS.items()}
+        for name in ("budget_j", "frequency_hz", "frequency_min_hz", "power_w", "power_min_w"):
+            _refuse_device(f"energy.{name}", arrays[name], ids, arrays[name] <= 0, "must be above 0")
+        for least, most in (("frequency_min_hz", "frequency_hz"), ("power_min_w", "power_w")):
+            _refuse_device(f"energy.{least}", arrays[least], ids, arrays[least] > arrays[most], f"must not be above energy.{most}")
+        if not 0 < self.efficiency <= 1:
+            raise AllocationError(f"energy.efficiency is {self.efficiency!r}, must be in (0, 1]")
+        return EnergyLimit(**arrays, efficiency=float(self.efficiency))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PruningCost:
+    """What a pruning ratio costs: phi(rho), convex and increasing from phi(0) = 0, straight between knots.
+
+    ``ratio`` (m,): knots, rising from 0 to 1, m >= 2; ``cost`` (m,): phi there. The pruning error of a mask, relative to
+    ||u||^2, is such a curve: phi(1) = 1. The linear phi = rho gives the objective of (P).
+    """
+
+    ratio: FloatArray
+    cost: FloatArray
+
+    def __post_init__(self) -> None:
+        """Arrays to float64. Raises AllocationError where the curve is not as it must be."""
+        ratio, cost = (np.asarray(value, np.float64) for value in (self.ratio, self.cost))
+        object.__setattr__(self, "ratio", ratio)
+        object.__setattr__(self, "cost", cost)
+        if ratio.ndim != 1 or ratio.shape != cost.shape or ratio.size < 2:
+            raise AllocationError(f"pruning_cost: ratio has shape {ratio.shape} and cost {cost.shape}: both must be (m,), m >= 2")
+        if not (np.isfinite(cost).all() and ratio[0] == 0 and ratio[-1] == 1 and (np.diff(ratio) > 0).all()):
+            raise AllocationError("pruning_cost: ratio must rise from 0 to 1, and cost be finite")
+        slope = np.diff(cost) / np.diff(ratio)
+        if cost[0] != 0 or slope[0] < 0 or (np.diff(slope) < -1e-9 * slope[-1]).any():
+            raise AllocationError(f"pruning_cost: cost must be 0 at 0, increasing and convex; its slopes are {slope}")
+
+    def __eq__(self, other: object) -> bool:
+        """The same numbers, bit for bit."""
+        return _same(self, other, ("ratio", "cost"))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def slope(self) -> FloatArray:
+        """Slopes phi' between the knots (m - 1,), rising (rounding may not let it fall)."""
+        return np.asarray(np.maximum.accumulate(np.diff(self.cost) / np.diff(self.ratio)))
+
+    def value(self, prune_ratio: ArrayLike) -> FloatArray:
+        """phi(rho) of ratios in [0, 1]."""
+        return np.asarray(np.interp(np.asarray(prune_ratio, np.float64), self.ratio, self.cost))
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +481,9 @@ class AllocationProblem:
         subject to  fixed_time + (1 - rho) prunable_time + (fixed_bits + (1 - rho) prunable_bits) / R(B) <= T
                     sum_k B_k <= bandwidth,  0 <= rho_k <= prune_max_k,  B_k >= 0
 
-    Arrays (n,). ``snr_hz`` is s = p g / (N0 Gamma): the SNR in 1 Hz [Hz]. Times in s, sizes in bit.
+    Arrays (n,). ``snr_hz`` is s = p g / (N0 Gamma): the SNR in 1 Hz [Hz]. Times in s, sizes in bit. Two optional fields widen it:
+    ``energy`` (budgets per device, transmit power and clock as further variables; for ``kkt_energy``), ``pruning_cost`` (phi(rho) in
+    place of rho in the sum; for ``pruning_aware``). Allocators that do not know them solve (P) as it stands above.
     Source: Liu et al., IEEE TSP 2024 (arXiv 2309.01816), generalised by weights and fixed parts.
     """
 
@@ -394,6 +499,8 @@ class AllocationProblem:
     bandwidth_hz: float
     latency_threshold_s: float
     rate: Rate = field(default_factory=Shannon)
+    energy: EnergyLimit | None = None
+    pruning_cost: PruningCost | None = None
 
     def __post_init__(self) -> None:
         """Arrays to float64 (``weight`` and ``prune_max`` may be scalars). Raises AllocationError naming field, device and value."""
@@ -405,6 +512,8 @@ class AllocationProblem:
             raise AllocationError(f"bandwidth_hz is {self.bandwidth_hz!r} Hz, must be positive and finite")
         if not 0 <= self.latency_threshold_s < np.inf:
             raise AllocationError(f"latency_threshold_s is {self.latency_threshold_s!r} s, must be >= 0 and finite")
+        if self.energy is not None:
+            object.__setattr__(self, "energy", self.energy.check(ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,7 +540,8 @@ class Allocation:
     ``latency_s``: planned time of each device's round. ``objective``: sum of w_k rho_k, a device that is
     not selected counting w_k. ``multiplier``: lambda of the bandwidth constraint [1/Hz], NaN where the
     allocator has none. ``feasible``: every device of the problem could be served within the threshold.
-    ``certificate``: only from allocators that claim optimality.
+    ``certificate``: only from allocators that claim optimality. ``transmit_power_w``, ``frequency_hz``: radiated power [W] and clock [Hz]
+    that an allocator chose under the problem's ``energy``, NaN for a device that is not selected; None leaves both as they are.
     """
 
     selected: BoolArray
@@ -442,6 +552,8 @@ class Allocation:
     multiplier: float
     feasible: bool
     certificate: Certificate | None = None
+    transmit_power_w: FloatArray | None = None
+    frequency_hz: FloatArray | None = None
 
 
 @runtime_checkable
@@ -533,6 +645,10 @@ class Learner(Protocol):
     """
 
     def workload(self) -> Workload: ...
+    def pruning_cost(self) -> PruningCost | None:
+        """The pruning error as a function of the ratio, by the weights of this moment; None without weights."""
+        ...
+
     def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels: ...
     def start(self, round_index: int, device_id: int) -> None: ...
     def finish(self, device_id: int) -> None: ...

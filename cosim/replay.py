@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.errors import RunError
-from cosim.interfaces import AllocationProblem
+from cosim.interfaces import AllocationProblem, EnergyLimit, PruningCost
+from cosim.rng import Streams
 from cosim.scenario import Scenario
+from cosim.units import dbm_to_w
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cosim.trace.run import Run
 
 
@@ -43,4 +47,25 @@ def recorded_problem(run: Run, round_index: int) -> AllocationProblem:
         bandwidth_hz=scenario.uplink.usable_bandwidth_hz,
         latency_threshold_s=float(rounds["latency_threshold_s"].iloc[0]),
         rate=scenario.uplink.planning_rate(planned),
+        energy=_energy(scenario, rows),
+        pruning_cost=_pruning_cost(rounds["pruning_cost"].iloc[0] if "pruning_cost" in rounds else ""),
     )
+
+
+def _energy(scenario: Scenario, rows: pd.DataFrame) -> EnergyLimit | None:
+    if scenario.round.energy.budget_j is None:
+        return None
+    devices, compute = scenario.devices, scenario.compute
+    clock_hz = compute.frequency_hz(devices.count, Streams(scenario.seed))[rows["device"].to_numpy()]
+    return scenario.round.energy.limit(
+        rows["fixed_compute_s"].to_numpy(),
+        clock_hz,
+        power_w=float(dbm_to_w(devices.transmit_power_dbm)),
+        efficiency=devices.amplifier_efficiency,
+        capacitance=compute.capacitance / compute.mean_factor,
+    )
+
+
+def _pruning_cost(text: str) -> PruningCost | None:
+    cost = np.array([float(word) for word in text.split()])
+    return PruningCost(np.linspace(0.0, 1.0, cost.size), cost) if cost.size else None

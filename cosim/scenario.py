@@ -25,6 +25,7 @@ from cosim.messages import Where, explain
 from cosim.net.backhaul import Network
 from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
+from cosim.net.energy import EnergyBudget
 from cosim.net.geometry import Area, Devices, Site
 from cosim.policy import Policy
 from cosim.trace.settings import TraceSettings
@@ -48,6 +49,7 @@ class Round(Component):
         RelativeThreshold(relative_to_unpruned=0.5), "s", "planned latency of a round: seconds, or {relative_to_unpruned: share}"
     )
     prune_max: float = quantity(0.9, "", "largest pruning ratio that an allocator may choose", ge=0, lt=1)
+    energy: EnergyBudget = Field(default_factory=EnergyBudget, description="what a device may spend on a round")
     csi: Annotated[CSI, Node("csi")] = default("csi", "ergodic")
     selection: Annotated[Selection, Node("selection")] = default("selection", "all")
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from cosim.alloc.closed_forms import planned_latency_s, upload_time_s
+from cosim.alloc.energy import at_settings, energy_limit, planned_energy_j
+from cosim.alloc.finish import finish_together
 from cosim.errors import AllocationError
 from cosim.interfaces import Allocation, AllocationProblem, BoolArray, FloatArray
 
@@ -20,7 +22,8 @@ def subset(problem: AllocationProblem, chosen: BoolArray) -> AllocationProblem:
     if chosen.all():
         return problem
     per_device = ("device_ids", "weight", "fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits", "snr_hz", "prune_max")
-    return dataclasses.replace(problem, **{name: getattr(problem, name)[chosen] for name in per_device})
+    energy = None if problem.energy is None else problem.energy.subset(chosen)
+    return dataclasses.replace(problem, energy=energy, **{name: getattr(problem, name)[chosen] for name in per_device})
 
 
 def make_allocation(problem: AllocationProblem, selected: BoolArray, prune_ratio: FloatArray, bandwidth_hz: FloatArray) -> Allocation:
@@ -52,9 +55,12 @@ def check_allocation(problem: AllocationProblem, allocation: Allocation) -> None
     inf; sum of B within the band; ``latency_s`` equals t(rho, B); ``objective`` equals sum w rho. The threshold binds an
     allocator that says ``feasible=True``: then every device is selected and meets it. One that says False may have left
     devices out or exceeded the threshold (as ``personalization_only`` does, which does not aim at it), but not hidden it.
+    The problem's energy budget binds an allocator that chooses transmit powers and clocks: they lie in their ranges, ``latency_s`` is
+    the time with them, and no selected device spends more than its budget. One that does not choose does not know of the budget.
     Tolerance: 1e-9, relative.
     """
     _check_shapes(problem, allocation)
+    problem = _check_energy(problem, allocation)
     chosen, share, ratio = allocation.selected, allocation.bandwidth_hz, allocation.prune_ratio
     claimed = allocation.latency_s
     latency = planned_latency_s(problem, ratio, np.where(chosen, share, 0.0))
@@ -90,6 +96,31 @@ def check_allocation(problem: AllocationProblem, allocation: Allocation) -> None
         raise AllocationError(f"objective is {allocation.objective!r}, but sum of weight * prune_ratio is {objective!r}")
     if allocation.multiplier < 0:
         raise AllocationError(f"multiplier is {allocation.multiplier!r} 1/Hz, must be >= 0, or NaN where there is none")
+
+
+def _check_energy(problem: AllocationProblem, allocation: Allocation) -> AllocationProblem:
+    """The problem at the powers and clocks that were chosen, after a look at them; as it is where none were."""
+    power, clock, chosen = allocation.transmit_power_w, allocation.frequency_hz, allocation.selected
+    if power is None and clock is None:
+        return problem
+    if power is None or clock is None:
+        raise AllocationError("transmit_power_w and frequency_hz belong together: one of them is None")
+    limit = energy_limit(problem)
+    for name, found, least, most in (
+        ("transmit_power_w", power, limit.power_min_w, limit.power_w),
+        ("frequency_hz", clock, limit.frequency_min_hz, limit.frequency_hz),
+    ):
+        if found.shape != chosen.shape:
+            raise AllocationError(f"{name} has shape {found.shape}, must be {chosen.shape}: one number for each device of the problem")
+        _refuse(problem, chosen & ~(found >= least * (1.0 - TOLERANCE)), f"{name} is below its least", found, least)
+        _refuse(problem, chosen & ~(found <= most * (1.0 + TOLERANCE)), f"{name} is above its largest", found, most)
+        _refuse(problem, ~chosen & ~np.isnan(found), f"{name} of a device that is not selected must be NaN", found, np.nan)
+    with np.errstate(invalid="ignore"):
+        share = np.where(chosen, allocation.bandwidth_hz, np.nan)
+        spent = planned_energy_j(problem, allocation.prune_ratio, share, power_w=power, frequency_hz=clock)
+    over = chosen & (spent > limit.budget_j * (1.0 + TOLERANCE))
+    _refuse(problem, over, "planned energy is above energy.budget_j", spent, limit.budget_j)
+    return at_settings(problem, power, clock)
 
 
 def _check_shapes(problem: AllocationProblem, allocation: Allocation) -> None:
@@ -157,6 +188,13 @@ def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolAr
         return 1.0 - band / max(float(needed_hz(tau_s).sum()), 1e-30 * band)
 
     low, high = float(alone_s(band)[reached].max()), float(alone_s(band / reached.sum())[reached].max())
+    sends = reached & (bits > 0)
+    if sends.any() and low < high:
+        together = finish_together(rate, snr[sends], own_time_s[sends], bits[sends], (low, high, band))
+        if together is not None and together[0] >= low:
+            share = np.zeros_like(bits)
+            share[sends] = together[1]
+            return together[0], reached, share
     tau_s = falling_root(excess, low, high)
     share = needed_hz(tau_s)
     return tau_s, reached, share

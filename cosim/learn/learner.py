@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.errors import RunError, SimulationError
-from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
+from cosim.interfaces import Evaluation, FloatArray, IntArray, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
 from cosim.learn.pruner import keep_mask, running_gradient
+from cosim.learn.pruning_curve import pruning_curve
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.threads import training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
@@ -43,8 +44,9 @@ class FederatedLearner:
         """Load and deal the data, initialise the model. Raises ScenarioError where the data cannot be had or dealt."""
         self._parameters, self._streams, self._workers = parameters, streams, workers
         self._parts = parameters.parts()
-        self._data = parameters.dataset.load()
-        self._shares = parameters.partition.deal(self._data, devices, streams)
+        data = parameters.dataset.load()
+        self._shares = parameters.partition.deal(data, devices, streams)
+        self._data = data if self._shares.data is None else self._shares.data
         self._shared, personal = self._parts.initial(streams)
         self._personal = np.tile(personal, (devices, 1))
 
@@ -69,6 +71,22 @@ class FederatedLearner:
     def workload(self) -> Workload:
         """What a round costs each device, for planning."""
         return self._workload
+
+    def pruning_cost(self) -> PruningCost | None:
+        """The pruning error as a function of the ratio, by the weights of this moment: what masks made now would cost.
+
+        Where devices rank weights by their own gradients, their mean stands for them; random masks cost rho on average.
+        """
+        pruner, weights = self._parameters.pruner, self._shared[: self._parts.prunable]
+        gradient = self._gradient
+        if gradient is not None and self._device_gradient:
+            known = np.isfinite(gradient)
+            gradient = np.divide(
+                np.where(known, np.abs(gradient), 0).sum(axis=0), known.sum(axis=0), where=known.any(axis=0), out=gradient[0] * np.nan
+            )
+        importance = pruner.importance(weights, gradient, self._streams.generator("pruner"))
+        groups = self._parts.prunable_sizes if pruner.scope == "layer" else (self._parts.prunable,)
+        return pruning_curve(weights, importance, groups)
 
     def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""

@@ -59,6 +59,9 @@ class NetworkOnlyLearner:
         """What a round costs."""
         return self._workload
 
+    def pruning_cost(self) -> None:
+        """No weights, no error."""
+
     def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:  # noqa: ARG002 - role
         """Payload and work at exactly the ratios asked for: N is not cut into whole parameters."""
         work, kept = self._workload, 1.0 - prune_ratio

@@ -21,12 +21,18 @@ Images = NDArray[np.float32]
 @final
 @dataclass(frozen=True, slots=True)
 class ImageData:
-    """Labelled images: float32 (n, channels, height, width), normalised; labels int64 (n,) from 0."""
+    """Labelled images: float32 (n, channels, height, width), normalised; labels int64 (n,) from 0.
+
+    Rows of a table are images of height 1: (n, 1, 1, features). ``train_groups``, ``test_groups``: to which group (a writer, a
+    place) each belongs, where the data say so; int64 (n,).
+    """
 
     train_images: Images
     train_labels: IntArray
     test_images: Images
     test_labels: IntArray
+    train_groups: IntArray | None = None
+    test_groups: IntArray | None = None
 
 
 class Dataset(Protocol):
@@ -47,10 +53,14 @@ class Dataset(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Who has what: for each device the indices of its training and of its test images."""
+    """Who has what: for each device the indices of its training and of its test images.
+
+    ``data``: the images that the indices mean, where devices do not see those of the data set as they are.
+    """
 
     train: tuple[IntArray, ...]
     test: tuple[IntArray, ...]
+    data: ImageData | None = None
 
 
 class Partition(Protocol):

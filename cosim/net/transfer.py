@@ -47,7 +47,7 @@ class Transfers:
     airtime_s: FloatArray
 
     @staticmethod
-    def of(device_ids: IntArray, quotas: FloatArray, snr_per_gain_hz: float, bits: FloatArray) -> Transfers:
+    def of(device_ids: IntArray, quotas: FloatArray, snr_per_gain_hz: float | FloatArray, bits: FloatArray) -> Transfers:
         """Transfers that nobody has begun yet."""
         n = len(device_ids)
         return Transfers(

@@ -121,12 +121,13 @@ class Simulation:
             device_ids=ids,
             submodels=submodels,
             straggler_factor=factor,
-            compute_s=submodels.flops / parts.flops_per_s(parts.world.frequency_hz(ids)) * factor,
+            compute_s=submodels.flops / parts.flops_per_s(parts.world.frequency_hz(ids) * plan.clock_share) * factor,
             departure_s=parts.world.next_change_s(now_s, ids),
             download_end_s=download_end_s,
         )
         quotas = parts.uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
-        self._uplink.open(Transfers.of(ids, quotas, parts.uplink_snr_per_gain_hz, submodels.payload_bits), now_s)
+        snr_per_gain_hz = parts.uplink_snr_per_gain_hz * plan.power_share
+        self._uplink.open(Transfers.of(ids, quotas, snr_per_gain_hz, submodels.payload_bits), now_s)
         self._log("round_start", now_s, detail=f"{len(ids)} devices, T = {plan.problem.latency_threshold_s:.6g} s")
         self._processes = {row: self._env.process(self._device(record, row)) for row in range(len(ids))}
         self._uploaded = {row: self._env.event() for row in range(len(ids))}

@@ -12,6 +12,7 @@ from cosim.units import THERMAL_NOISE_DBM_HZ, dbm_to_w, from_db
 if TYPE_CHECKING:
     from cosim.interfaces import CSI, Allocator, Compute, Fading, FloatArray, IntArray, Learner, Selection, Uplink
     from cosim.net.downlink import Downlink
+    from cosim.net.energy import EnergyBudget
     from cosim.net.geometry import Devices, Site
     from cosim.net.world import World
     from cosim.policy import Policy
@@ -46,6 +47,7 @@ class Parts:
     allocator: Allocator
     threshold: Threshold
     prune_max: float
+    energy: EnergyBudget
     learner: Learner
     record_events: bool
     radio_interval_s: float | None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.alloc.problem import check_allocation, subset, unpruned_latency
-from cosim.interfaces import AllocationProblem
+from cosim.interfaces import AllocationProblem, EnergyLimit
 from cosim.rate import Shannon
+from cosim.units import dbm_to_w
 
 if TYPE_CHECKING:
     from cosim.interfaces import Allocation, BoolArray, FloatArray, IntArray
@@ -28,6 +29,22 @@ class Plan:
     gain: FloatArray
     problem: AllocationProblem
     allocation: Allocation
+
+    @property
+    def power_share(self) -> FloatArray:
+        """Transmit power of the selected devices (m,), as a share of the largest."""
+        energy, chosen = self.problem.energy, self.allocation.selected
+        if energy is None or self.allocation.transmit_power_w is None:
+            return np.ones(int(chosen.sum()))
+        return self.allocation.transmit_power_w[chosen] / energy.power_w[chosen]
+
+    @property
+    def clock_share(self) -> FloatArray:
+        """Clock frequency of the selected devices (m,), as a share of the largest."""
+        energy, chosen = self.problem.energy, self.allocation.selected
+        if energy is None or self.allocation.frequency_hz is None:
+            return np.ones(int(chosen.sum()))
+        return self.allocation.frequency_hz[chosen] / energy.frequency_hz[chosen]
 
     @property
     def selected_ids(self) -> IntArray:
@@ -66,6 +83,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
     work = parts.learner.workload()
     rate = parts.csi.planning_rate(parts.uplink.rate, parts.fading)
     speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor
+    fixed_compute_s = work.fixed_flops[ids] / speed
     downlink = parts.csi.planning_rate(Shannon(), parts.fading)
     download_bps = downlink.value(parts.downlink.bandwidth_hz, parts.downlink_snr_per_gain_hz * gain[ids])
     with np.errstate(divide="ignore"):
@@ -74,7 +92,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
         round=round_index,
         device_ids=ids,
         weight=work.weight[ids],
-        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + work.fixed_flops[ids] / speed,
+        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + fixed_compute_s,
         prunable_time_s=work.prunable_flops[ids] / speed,
         fixed_bits=work.fixed_bits[ids],
         prunable_bits=work.prunable_bits[ids],
@@ -83,6 +101,20 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
         bandwidth_hz=parts.uplink.usable_bandwidth_hz,
         latency_threshold_s=1.0,
         rate=parts.uplink.planning_rate(rate),
+        energy=_energy(parts, ids, fixed_compute_s),
+        pruning_cost=parts.learner.pruning_cost(),
+    )
+
+
+def _energy(parts: Parts, ids: IntArray, fixed_compute_s: FloatArray) -> EnergyLimit | None:
+    if parts.energy.budget_j is None:
+        return None
+    return parts.energy.limit(
+        fixed_compute_s,
+        parts.world.frequency_hz(ids),
+        power_w=float(dbm_to_w(parts.devices.transmit_power_dbm)),
+        efficiency=parts.devices.amplifier_efficiency,
+        capacitance=parts.compute.capacitance / parts.compute.mean_factor,
     )
 
 

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosim.alloc.energy import planned_energy_j
 from cosim.alloc.problem import least_feasible_threshold
 from cosim.net.energy import compute_energy_j, transmit_energy_j
 from cosim.net.transfer import selective_rate
 from cosim.units import dbm_to_w, to_db
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from cosim.interfaces import Evaluation, FloatArray, IntArray, Update
+    from cosim.interfaces import Allocation, AllocationProblem, Evaluation, FloatArray, IntArray, Update
     from cosim.simulation.parts import Parts
     from cosim.simulation.records import Round
 
@@ -58,6 +61,8 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "prunable_time_s": spread(problem.prunable_time_s, problem.device_ids),
         "fixed_bits": spread(problem.fixed_bits, problem.device_ids),
         "prunable_bits": spread(problem.prunable_bits, problem.device_ids),
+        **{name: spread(values) for name, values in _settings(parts, record).items()},
+        **_energy_plan(record, spread),
         "straggler_factor": spread(record.straggler_factor),
         "kept_flops": spread(record.submodels.flops),
         **{name: spread(values) for name, values in _times(record).items()},
@@ -65,6 +70,26 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "train_loss": update.train_loss,
         "accuracy": evaluation.accuracy,
         "accuracy_full": evaluation.accuracy_full,
+    }
+
+
+def _settings(parts: Parts, record: Round) -> dict[str, FloatArray]:
+    """Transmit power [W] and clock [Hz] with which the selected devices (m,) took part."""
+    power_w = float(dbm_to_w(parts.devices.transmit_power_dbm))
+    clock_hz = parts.world.frequency_hz(record.device_ids)
+    return {"transmit_power_w": power_w * record.plan.power_share, "frequency_hz": clock_hz * record.plan.clock_share}
+
+
+def _energy_plan(record: Round, spread: Callable[..., FloatArray]) -> dict[str, FloatArray]:
+    """Planned energy of the selected devices, and the computing time that it starts from; nothing without a budget."""
+    problem, answer = record.plan.problem, record.plan.allocation
+    if problem.energy is None:
+        return {}
+    share = np.where(answer.selected, answer.bandwidth_hz, np.nan)
+    spent_j = planned_energy_j(problem, answer.prune_ratio, share, power_w=answer.transmit_power_w, frequency_hz=answer.frequency_hz)
+    return {
+        "energy_planned_j": spread(spent_j[answer.selected]),
+        "fixed_compute_s": spread(problem.energy.fixed_compute_s, problem.device_ids),
     }
 
 
@@ -100,11 +125,11 @@ def _energies(parts: Parts, record: Round) -> dict[str, FloatArray]:
         progress = np.where(begun & (record.compute_s > 0), (stop_s - record.compute_start_s) / record.compute_s, 1.0 * begun)
     compute_j = compute_energy_j(
         record.submodels.flops,
-        parts.world.frequency_hz(record.device_ids),
+        _settings(parts, record)["frequency_hz"],
         flops_per_cycle=parts.compute.flops_per_cycle,
         capacitance=parts.compute.capacitance,
     )
-    power_w = float(dbm_to_w(parts.devices.transmit_power_dbm))
+    power_w = _settings(parts, record)["transmit_power_w"]
     transmit_j = transmit_energy_j(record.airtime_s, power_w=power_w, efficiency=parts.devices.amplifier_efficiency)
     return {"energy_compute_j": compute_j * np.clip(progress, 0.0, 1.0), "energy_transmit_j": transmit_j}
 
@@ -127,6 +152,8 @@ def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Co
         "prune_ratio_mean": _mean(record.submodels.prune_ratio),
         "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()),
         "objective": plan.allocation.objective,
+        "objective_pruning_cost": _pruning_cost(plan.problem, plan.allocation),
+        "pruning_cost": "" if plan.problem.pruning_cost is None else " ".join(map(repr, plan.problem.pruning_cost.cost.tolist())),
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
         "least_threshold_s": np.nan if plan.allocation.feasible else least_feasible_threshold(plan.problem),
@@ -144,10 +171,16 @@ def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Co
     return {name: [value] for name, value in row.items()}
 
 
+def _pruning_cost(problem: AllocationProblem, allocation: Allocation) -> float:
+    """Sum of w phi(rho), NaN where no phi is known."""
+    cost = problem.pruning_cost
+    return np.nan if cost is None else float(problem.weight @ cost.value(allocation.prune_ratio))
+
+
 def radio_rows(parts: Parts, record: Round) -> Columns:
     """Samples of the true channel during the round, at multiples of the sampling interval.
 
-    ``snr_db``: over the whole uplink band; ``blocks``: resource blocks held, NaN where the uplink has none;
+    ``snr_db``: over the whole uplink band, at full power; ``blocks``: resource blocks held, NaN where the uplink has none;
     ``rate_bps``: what is being sent.
     """
     interval_s = parts.radio_interval_s
@@ -181,10 +214,11 @@ def _on_air(parts: Parts, record: Round, times: FloatArray, gain: FloatArray) ->
     end_s = np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
     sending = (record.upload_start_s <= times[:, None]) & (times[:, None] < end_s)
     held = uplink.bandwidth_in_slots(quotas, slots)
+    snr_per_gain_hz = parts.uplink_snr_per_gain_hz * plan.power_share
     if subbands is None:
-        rate = uplink.rate.value(held, parts.uplink_snr_per_gain_hz * gain[:, ids])
+        rate = uplink.rate.value(held, snr_per_gain_hz * gain[:, ids])
     else:
-        snr_hz = parts.uplink_snr_per_gain_hz * subbands.gain(times, ids)
+        snr_hz = snr_per_gain_hz[:, None] * subbands.gain(times, ids)
         rate = selective_rate(uplink.rate, subbands.band, uplink.edges_in_slots(quotas, slots), snr_hz)
     out = np.zeros((2, len(times), parts.devices.count))
     out[:, :, ids] = np.where(sending, np.stack([held, rate]), 0.0)

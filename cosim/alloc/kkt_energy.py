@@ -1,0 +1,126 @@
+"""Problem (P) with an energy budget per device and round: transmit power and clock are chosen too."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import final
+
+import numpy as np
+
+from cosim.alloc.certificate import HAIR, State, gap, stationarity
+from cosim.alloc.curves import FLOOR, Kinks, clear_curves
+from cosim.alloc.energy import at_settings, energy_limit, planned_energy_j
+from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz, relaxed
+from cosim.alloc.kkt import KKT, largest_set
+from cosim.alloc.problem import make_allocation, subset
+from cosim.component import Component
+from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
+
+
+@final
+class KKTEnergy(Component):
+    """The optimum of (P) under an energy budget: pruning ratios, bandwidths, transmit powers and clocks at once.
+
+        minimise    sum_k w_k rho_k
+        subject to  time and energy of ``cosim.interfaces.EnergyLimit``, sum_k B_k <= band, 0 <= rho_k <= rho_max,k
+
+    Jointly non-convex as written; but each device's largest kept fraction y_k(B), over powers and clocks, is concave in its
+    bandwidth (proof in ``cosim.alloc.energy_curves``), so what is left is a concave problem with one multiplier, as in ``kkt``, and the
+    certificate proves the optimum. With an uplink of whole blocks y_k need not be concave: the search is the same, and the
+    certificate's ``gap`` is a valid bound of the loss, against the optimum with a rate that is nowhere less.
+
+    A problem without an energy record is (P) itself. Devices that cannot be served within threshold and budget are left out
+    as in ``kkt``. A device that need not prune may finish early and below its budget.
+    """
+
+    def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:
+        """The optimum of ``problem``; draws no random numbers."""
+        if problem.energy is None:
+            return KKT().allocate(problem, rng)
+        return _solve(problem)
+
+
+def _solve(problem: AllocationProblem) -> Allocation:
+    """The optimum, with its certificate."""
+    curves = EnergyCurves(problem)
+    least, most = curve_range_hz(problem, curves)
+    selected = largest_set(problem, least)
+    part = subset(problem, selected)
+    least, most = least[selected], most[selected]
+    curves = EnergyCurves(part)
+    share, price = _clear(part, curves, (least, most)) if len(least) else (least, 0.0)
+    best = curves.at(np.where(share > 0, share, 1e-12 * part.bandwidth_hz))
+    limit = energy_limit(part)
+    ratio, bandwidth, power, clock = np.full((4, problem.weight.size), np.nan)
+    ratio[selected], bandwidth[selected] = np.clip(1.0 - best.kept, 0.0, part.prune_max), share
+    power[selected], clock[selected] = best.power * limit.power_w, best.clock * limit.frequency_hz
+    answer = make_allocation(at_settings(problem, power, clock), selected, ratio, bandwidth)
+    answer = dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()), transmit_power_w=power, frequency_hz=clock)
+    return dataclasses.replace(answer, certificate=_certify(problem, answer, (least, most)))
+
+
+def _clear(problem: AllocationProblem, curves: EnergyCurves, span: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, float]:
+    """Bandwidths (n,) and the price; devices without weight or choice hold their least."""
+    least, most = span
+    left, _ = curves.heights(np.maximum(least, 1e-9 * most)[None, :])
+    wants = (problem.weight > 0) & (most > least) & (left[0] > FLOOR)
+    share = least.copy()
+    if not wants.any():
+        return share, 0.0
+    some = subset(problem, wants)
+    share[wants], price = clear_curves(
+        EnergyCurves(some).heights,
+        (least[wants], most[wants]),
+        problem.bandwidth_hz - float(least[~wants].sum()),
+        Kinks(problem.rate, some.snr_hz),
+    )
+    return share, price
+
+
+def _certify(problem: AllocationProblem, answer: Allocation, span: tuple[FloatArray, FloatArray]) -> Certificate:
+    """Relative residuals as in ``cosim.alloc.certificate.certify``, of the problem in which y_k(B) has taken power and clock in.
+
+    primal: also p and f outside their ranges, and energy above the budget, relative to it. complementarity: the idle part of the
+    band, if lambda > 0, and the pruning beyond what y_k(B) asks for.
+    """
+    part = subset(problem, answer.selected)
+    if part.device_ids.size == 0:
+        return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
+    share, ratio = answer.bandwidth_hz[answer.selected], answer.prune_ratio[answer.selected]
+    price, least, most = answer.multiplier, *span
+    curves = EnergyCurves(part)
+    near = np.maximum(share, 1e-12 * part.bandwidth_hz)
+    left = np.exp(curves.heights((near * (1.0 - HAIR))[None, :])[0][0])
+    right = np.exp(curves.heights((near * (1.0 + HAIR))[None, :])[1][0])
+    state = State(part, share, least, most, np.where(share > most * (1.0 + HAIR), 0.0, left), right, price)
+    needless = np.where(part.weight > 0, ratio - np.clip(1.0 - curves.at(near).kept, 0.0, part.prune_max), 0.0)
+    loss = gap(state)
+    if relaxed(part) is not part:
+        bound = _solve(relaxed(part))
+        assert bound.certificate is not None
+        scale = float(part.weight.sum()) + price * part.bandwidth_hz
+        least_objective = bound.objective - bound.certificate.gap * (float(part.weight.sum()) + bound.multiplier * part.bandwidth_hz)
+        loss = max(0.0, float(part.weight @ ratio) - least_objective) / scale if scale > 0 else 0.0
+    return Certificate(
+        primal=_primal(part, answer),
+        dual=0.0 if 0.0 <= price < np.inf else 1.0,
+        complementarity=float(max(0.0, 1.0 - share.sum() / part.bandwidth_hz if price > 0 else 0.0, needless.max())),
+        stationarity=stationarity(state),
+        gap=loss,
+    )
+
+
+def _primal(part: AllocationProblem, answer: Allocation) -> float:
+    assert answer.transmit_power_w is not None
+    assert answer.frequency_hz is not None
+    limit, chosen, band = energy_limit(part), answer.selected, part.bandwidth_hz
+    share, ratio, latency = answer.bandwidth_hz[chosen], answer.prune_ratio[chosen], answer.latency_s[chosen]
+    power, clock = answer.transmit_power_w[chosen], answer.frequency_hz[chosen]
+    threshold = part.latency_threshold_s
+    spent = planned_energy_j(part, ratio, share, power_w=power, frequency_hz=clock)
+    late = (latency - threshold) / threshold if threshold > 0 else np.sign(latency - threshold)
+    over = np.where(np.isinf(limit.budget_j), 0.0, spent / limit.budget_j - 1.0)
+    power_out = np.maximum(limit.power_min_w - power, power - limit.power_w) / limit.power_w
+    clock_out = np.maximum(limit.frequency_min_hz - clock, clock - limit.frequency_hz) / limit.frequency_hz
+    worst = [late, over, power_out, clock_out, -ratio, ratio - part.prune_max, -share / band]
+    return max(0.0, float(share.sum()) / band - 1.0, *(float(values.max()) for values in worst))
