@@ -47,5 +47,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --no-build-isolation --editable ".[dev,sionna]"
+	$(INSTALL) --no-build-isolation --editable ".[dev,sionna,sumo]"
 	touch $@

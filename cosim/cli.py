@@ -112,7 +112,7 @@ def check(
         if run_directory is not None:
             _check_run(run_directory)
         else:
-            _load(str(scenario), [])
+            _check_scenario(str(scenario))
         typer.echo(f"{run_directory or scenario}: good")
 
 
@@ -271,6 +271,13 @@ def _load(path: str, settings: list[str], **options: int | None) -> Scenario:
     overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
     overrides |= {name: value for name, value in options.items() if value is not None}
     return Scenario.load(path, overrides)
+
+
+def _check_scenario(path: str) -> None:
+    from cosim.net.files import check_traces
+
+    chosen = _load(path, [])
+    check_traces(chosen.mobility, (chosen.area.width_m, chosen.area.height_m), chosen.devices.count)
 
 
 def _check_run(directory: Path) -> None:

@@ -11,8 +11,8 @@ from cosim.component import Component, quantity
 class Area(Component):
     """The rectangle [0, width] x [0, height] in which devices move."""
 
-    width_m: float = quantity(1000.0, "m", "extent in x", gt=0)
-    height_m: float = quantity(1000.0, "m", "extent in y", gt=0)
+    width_m: float = quantity(1000.0, "m", "extent in x", gt=0, le=1e6)
+    height_m: float = quantity(1000.0, "m", "extent in y", gt=0, le=1e6)
 
 
 @final

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
@@ -13,10 +15,8 @@ import numpy as np
 from cosim.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-    import pandas as pd
 
     from cosim.interfaces import FloatArray, IntArray
 
@@ -65,18 +65,34 @@ def read_trace(path: Path) -> Samples:
 
 
 def _csv(path: Path) -> Samples:
-    import pandas as pd
+    lines, rows = array("q"), []
+    with _opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        reader = csv.reader(text, skipinitialspace=True, strict=True)
+        try:
+            head = [name.strip() for name in next(reader, [])]
+            if not any(head):
+                raise ScenarioError(f"{path}: is empty; its first line must name the columns {', '.join(COLUMNS)}")
+            _check_columns(path, head)
+            for row in reader:
+                if any(row):  # a blank line says nothing
+                    lines.append(reader.line_num)
+                    rows.append(_as_wide(row, len(head), f"{path}:{reader.line_num}"))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ScenarioError(f"{path}:{max(reader.line_num, 1)}: is no CSV file: {error}") from None
+    where = {name: head.index(name) for name in COLUMNS}
+    return _from_columns({name: [row[i] for row in rows] for name, i in where.items()}, lambda i: f"{path}:{lines[i]}")
 
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, skipinitialspace=True, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise ScenarioError(f"{path}: is empty; its first line must name the columns {', '.join(COLUMNS)}") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: is no CSV file: {str(error).removeprefix('Error tokenizing data. C error: ').strip()}") from None
-    _check_columns(path, frame.columns.tolist())
-    frame = frame[list(COLUMNS)].fillna("")
-    frame = frame[(frame != "").any(axis=1)]  # blank lines keep their number and say nothing
-    return _from_frame(frame, lambda row: f"{path}:{row + 2}")
+
+def _opened(path: Path) -> BinaryIO:
+    """The file's bytes, unpacked if its name ends in .gz."""
+    return cast("BinaryIO", gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
+
+
+def _as_wide(row: list[str], width: int, place: str) -> list[str]:
+    """The row with empty values for what it lacks."""
+    if len(row) > width:
+        raise ScenarioError(f"{place}: has a column {width + 1}, but the first line names {width}")
+    return row + [""] * (width - len(row))
 
 
 def _parquet(path: Path) -> Samples:
@@ -85,10 +101,10 @@ def _parquet(path: Path) -> Samples:
 
     try:
         _check_columns(path, pq.read_schema(path).names)
-        frame = pq.read_table(path, columns=list(COLUMNS)).to_pandas()
+        columns = pq.read_table(path, columns=list(COLUMNS)).to_pydict()
     except pa.ArrowException as error:
         raise ScenarioError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from error
-    return _from_frame(frame, lambda row: f"{path}, row {row + 1}")
+    return _from_columns(columns, lambda row: f"{path}, row {row + 1}")
 
 
 def _check_columns(path: Path, found: Sequence[str]) -> None:
@@ -99,17 +115,11 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
         )
 
 
-def _from_frame(frame: pd.DataFrame, place: Callable[[int], str]) -> Samples:
-    """``place`` of a row's label in the frame's index."""
-    rows = frame.index.to_numpy()
-    names = frame["device"].astype(str).str.strip().to_numpy(dtype=object)
-    unnamed = np.flatnonzero((names == "") | frame["device"].isna().to_numpy())
-    if unnamed.size:
-        raise ScenarioError(f"{place(int(rows[unnamed[0]]))}: column device is empty; it must name a device")
-    numbers = {
-        name: _numbers(frame[name].to_numpy(dtype=object).tolist(), name, lambda i: place(int(rows[i]))) for name in ("t_s", "x_m", "y_m")
-    }
-    return _samples(numbers, names.tolist(), lambda i: place(int(rows[i])))
+def _from_columns(columns: Mapping[str, Sequence[object]], place: Callable[[int], str]) -> Samples:
+    names = ["" if name is None else str(name).strip() for name in columns["device"]]
+    if "" in names:
+        raise ScenarioError(f"{place(names.index(''))}: column device is empty; it must name a device")
+    return _samples({name: _numbers(columns[name], name, place) for name in ("t_s", "x_m", "y_m")}, names, place)
 
 
 def _numbers(values: Sequence[object], column: str, place: Callable[[int], str]) -> FloatArray:
@@ -137,9 +147,8 @@ def _number(value: object) -> float:
 def _fcd(path: Path) -> Samples:
     """Floating car data as ``sumo --fcd-output`` writes them, read as a stream: vehicles and persons of each time step."""
     reader = _FCDReader(path)
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rb") as file:
-        reader.parse(cast("BinaryIO", file))
+    with _opened(path) as file:
+        reader.parse(file)
     numbers = {name: np.array(values) for name, values in reader.numbers.items()}
     return _samples(numbers, reader.names, lambda i: f"{path}:{reader.lines[i]}")
 

@@ -40,3 +40,11 @@ def test_a_malformed_trace_is_exit_2_and_leaves_no_directory(tmp_path):
     assert result.exit_code == 2
     assert "bad.csv:3: column x_m is 'two', must be a finite number" in result.stderr.replace("\n", "")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_check_opens_the_trace(tmp_path):
+    (tmp_path / "bad.csv").write_text("t_s,device,x_m,y_m\n0,1,2,3\n1,1,two,3\n")
+    (tmp_path / "s.yaml").write_text("devices: {count: 1}\nmobility: {kind: recorded, file: bad.csv}\n")
+    result = CliRunner().invoke(app, ["check", str(tmp_path / "s.yaml")])
+    assert result.exit_code == 2
+    assert "bad.csv:3: column x_m is 'two', must be a finite number" in result.stderr.replace("\n", "")

@@ -1,6 +1,8 @@
 """Recorded traces: exact between samples, devices that come and go, and files that are wrong in every way."""
 
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,9 @@ from pydantic import ValidationError
 
 from cosim.errors import ScenarioError
 from cosim.net.availability import Always, OnOff, WhilePresent
+from cosim.net.files import check_traces
+from cosim.net.group import Group
+from cosim.net.mobility import Static
 from cosim.net.recorded import Recorded
 from cosim.rng import Streams
 
@@ -101,12 +106,13 @@ WRONG = [
     ("a.csv", HEAD + "0,1,2,3\n\n1,1,2,nan\n", r"a\.csv:4: column y_m is 'nan'"),
     ("a.csv", HEAD + "0,1,2,3\n1,1,inf,3\n", r"a\.csv:3: column x_m is 'inf'"),
     ("a.csv", HEAD + "0,1,2,3\n1,1,2\n", r"a\.csv:3: column y_m is '', must be"),
-    ("a.csv", HEAD + "0,1,2,3\n1,1,2,3,4\n", r"a\.csv: is no CSV file: Expected 4 fields in line 3, saw 5"),
+    ("a.csv", HEAD + "0,1,2,3\n1,1,2,3,4\n", r"a\.csv:3: has a column 5, but the first line names 4"),
     ("a.csv", HEAD + "0, ,2,3\n", r"a\.csv:2: column device is empty; it must name a device"),
     ("a.csv", HEAD + "0,1,2,3\n0,2,2,3\n0,1,5,3\n", r"a\.csv:4: column t_s: device 1 is at 0 s twice \(before: .*a\.csv:2\)"),
     ("a.csv", HEAD + "5,1,2,3\n4,1,5,3\n", r"a\.csv:3: column t_s: device 1 is at 4 s after 5 s \(.*; a device's times must increase"),
     ("a.csv", HEAD + "0,1,2,3\n1,1,2,101\n", r"a\.csv:3: column y_m: 101 m is outside the area of 100 m x 100 m; see area and"),
-    ("a.csv", b"\xff\xfe\x00", r"a\.csv: is no CSV file"),
+    ("a.csv", b"\xff\xfe\x00", r"a\.csv:1: is no CSV file"),
+    ("a.csv", HEAD + '0,1,2,"3\n', r"a\.csv:2: is no CSV file: unexpected end of data"),
     ("a.csv.gz", b"plainly not compressed", r"a\.csv\.gz: cannot be read"),
     ("a.parquet", "nothing", r"a\.parquet: is no Parquet file"),
     ("a.txt", CSV, r"a\.txt: a trace is a file \.csv"),
@@ -145,7 +151,7 @@ def test_parquet_names_row_and_column(tmp_path):
     path = tmp_path / "a.parquet"
     good = pd.DataFrame({"t_s": [0.0, 1.0], "device": [1, 1], "x_m": [1.0, np.nan], "y_m": [1.0, 2.0]})
     good.to_parquet(path)
-    with pytest.raises(ScenarioError, match=r"a\.parquet, row 2: column x_m is nan"):
+    with pytest.raises(ScenarioError, match=r"a\.parquet, row 2: column x_m is None, must be a finite number"):
         started(path, 1)
     good.assign(x_m=["one", "two"]).to_parquet(path)
     with pytest.raises(ScenarioError, match=r"a\.parquet, row 1: column x_m is 'one'"):
@@ -153,6 +159,25 @@ def test_parquet_names_row_and_column(tmp_path):
     good.drop(columns="device").to_parquet(path)
     with pytest.raises(ScenarioError, match="column device is missing"):
         started(path, 1)
+
+
+def test_a_check_reads_the_trace_of_a_mobility_and_of_a_groups_leader(tmp_path):
+    (tmp_path / "t.csv").write_text(HEAD + "0,1,2,3\n1,1,two,3\n")
+    wrong = Recorded(file=tmp_path / "t.csv")
+    for mobility in (wrong, Group(leader=wrong)):
+        with pytest.raises(ScenarioError, match=r"t\.csv:3: column x_m is 'two'"):
+            check_traces(mobility, AREA, 1)
+    with pytest.raises(ScenarioError, match=r"holds 2 devices, devices\.count is 3"):
+        check_traces(Recorded(file=write(tmp_path, "csv")), AREA, 3)
+    check_traces(Group(groups=2, leader=Recorded(file=write(tmp_path, "csv"))), AREA, 50)
+    check_traces(Static(), AREA, 50)
+
+
+def test_text_is_read_without_pandas(tmp_path):
+    code = "import sys; from pathlib import Path; from cosim.net.traces import read_trace; "
+    code += "[read_trace(Path(name)) for name in sys.argv[1:]]; print('pandas' in sys.modules, 'pyarrow' in sys.modules)"
+    files = [str(write(tmp_path, form)) for form in ("csv", "csv.gz", "xml", "xml.gz")]
+    assert subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True).stdout == "False False\n"
 
 
 def test_the_file_must_exist(tmp_path):

@@ -2,9 +2,14 @@
 
 import gzip
 import importlib.util
+import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import cosim
@@ -12,6 +17,8 @@ from cosim.errors import ScenarioError, SimulationError
 from cosim.net import sumo
 from cosim.net.sumo import MANHATTAN, Sumo
 from cosim.rng import Streams
+from cosim.study import plan
+from cosim.study.execute import run_study
 
 AREA = (1000.0, 1000.0)
 needs_sumo = [pytest.mark.sumo, pytest.mark.skipif(importlib.util.find_spec("libsumo") is None, reason="needs libsumo")]
@@ -34,16 +41,14 @@ def same(a, b):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def test_without_sumo_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(sumo.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ScenarioError, match=r"needs the package libsumo, which is not installed: pip install 'cosim\[sumo\]'"):
-        started()
-
-
-def test_without_sumo_a_run_leaves_no_directory(monkeypatch, tmp_path):
-    monkeypatch.setattr(sumo.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ScenarioError, match="libsumo"):
-        cosim.run(cosim.Scenario.load(SCENARIO, overrides=SHORT), out=tmp_path / "run")
+def test_without_sumo_the_extra_is_named_and_a_run_leaves_no_directory(tmp_path):
+    # as if it were not installed: None in sys.modules stops any import of that name
+    program = "import sys; sys.modules['libsumo'] = None; from cosim.cli import main; main()"
+    arguments = ["run", SCENARIO, "--set", "learning.kind=none", "--out", str(tmp_path / "run")]
+    found = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    problem = "mobility kind 'sumo' needs the package libsumo, which is not installed: pip install 'cosim[sumo]'"
+    assert problem in " ".join(found.stderr.split())
     assert not (tmp_path / "run").exists()
 
 
@@ -55,7 +60,7 @@ def test_the_shipped_network_is_ours_and_fits_the_showcase():
 
 @with_marks
 def test_vehicles_keep_to_the_streets_and_never_vanish():
-    times = np.arange(0.0, 900.0, 0.5)
+    times = np.arange(0.0, 600.0, 0.5)
     motion = started(20).at(times, np.arange(20))
     x, y = (np.abs((values - 20.0 + 120.0) % 240.0 - 120.0) for values in (motion.x_m, motion.y_m))
     assert np.minimum(x, y).max() < 12.0  # a lane's width beside a street's axis, or inside a crossing
@@ -69,7 +74,7 @@ def test_vehicles_keep_to_the_streets_and_never_vanish():
 
 @with_marks
 def test_neither_order_nor_chunks_move_a_bit_and_seeds_do(monkeypatch):
-    times = np.array([0.0, 0.25, 3.0, 300.0, 17.5, 299.9])
+    times = np.array([0.0, 0.25, 3.0, 100.0, 17.5, 99.9])
     whole = started().at(times, np.arange(10))
     monkeypatch.setattr(sumo, "_STEPS", 7)
     small = started()
@@ -83,22 +88,37 @@ def test_neither_order_nor_chunks_move_a_bit_and_seeds_do(monkeypatch):
 
 @with_marks
 def test_simulations_side_by_side_do_not_touch_each_other():
-    times = np.arange(0.0, 200.0)
+    times = np.arange(0.0, 100.0)
     first, second = started(seed=1), started(seed=2)
-    mixed = [second.at(times[:50], np.arange(10)), first.at(times, np.arange(10)), second.at(times, np.arange(10))]
-    same(mixed[1], started(seed=1).at(times, np.arange(10)))
-    same(mixed[2], started(seed=2).at(times, np.arange(10)))
+    second.at(times[:50], np.arange(10))
+    first.at(times, np.arange(10))  # in between
+    same(second.at(times, np.arange(10)), started(seed=2).at(times, np.arange(10)))
 
 
 @with_marks
-def test_equal_seeds_give_equal_tables_in_turn_and_at_once(tmp_path):
-    def tables(name):
-        run = cosim.run(cosim.Scenario.load(SCENARIO, overrides=SHORT), out=tmp_path / name)
-        return run.manifest["fingerprint"]
+def test_equal_seeds_give_equal_tables_in_turn_and_at_once_and_with_two_workers(tmp_path):
+    def tables(workers):
+        run = cosim.run(cosim.Scenario.load(SCENARIO, overrides=SHORT), workers=workers)
+        return run.manifest["fingerprint"], run.devices
 
-    alone = tables("alone")
+    first, devices = tables(1)
+    assert devices.speed_m_s.max() > 5.0  # they drive
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(tables, ["left", "right"])) == [alone, alone]
+        for fingerprint, again in pool.map(tables, [1, 2]):
+            assert fingerprint == first
+            pd.testing.assert_frame_equal(again, devices, check_exact=True)
+
+
+@with_marks
+def test_a_study_with_two_processes_gives_the_tables_of_a_run(tmp_path):
+    # the same file's worth of overrides as a study's and as a run's
+    study = f"scenario: {Path(SCENARIO).resolve()}\nseeds: [1, 2]\noverrides: {json.dumps(SHORT)}\nvariants: {{only: {{}}}}\n"
+    (tmp_path / "study.yaml").write_text(study)
+    result, failed = run_study(plan.load(tmp_path / "study.yaml"), tmp_path / "study", workers=2)
+    assert not failed
+    alone = cosim.run(cosim.Scenario.load(SCENARIO, overrides=SHORT))
+    assert result.run("only", 1).manifest["fingerprint"] == alone.manifest["fingerprint"]
+    assert (result.run("only", 2).devices.x_m != alone.devices.x_m).any()
 
 
 @with_marks
