@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.interfaces import FloatArray, IntArray
-from cosim.learn.chain import Network
-from cosim.learn.layers import Mask, Shape, Vector
+from cosim.learn.layers import Layer, Mask, Vector
 from cosim.learn.split import Parts
 from cosim.rng import Streams
 
@@ -78,9 +77,7 @@ class Partition(Protocol):
 class Model(Protocol):
     """Role ``model``."""
 
-    def network(self, input_shape: Shape, classes: int) -> Network:
-        """The network for samples of this shape. Raises ValueError where it cannot take them."""
-        ...
+    def layers(self, image_shape: tuple[int, int, int], classes: int) -> tuple[Layer, ...]: ...
 
 
 @final
@@ -89,7 +86,7 @@ class LocalTask:
     """What a device starts its local work from; nobody writes to these arrays.
 
     ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,);
-    ``personal``: v_k. ``round``: the one that this work belongs to. ``dense_gradient``: the gradient of pruned weights is wanted too.
+    ``personal``: v_k. ``dense_gradient``: the gradient of pruned weights is wanted too.
     """
 
     parts: Parts
@@ -99,7 +96,6 @@ class LocalTask:
     shared: Vector
     mask: Mask
     personal: Vector
-    round: int = 0
     dense_gradient: bool = False
 
 
@@ -141,25 +137,15 @@ class Codec(Protocol):
         ...
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """How many steps of a round train the personal part alone, the shared part alone, and both at once; arrays (n,)."""
-
-    personal: IntArray
-    shared: IntArray
-    joint: IntArray
-
-
 class Trainer(Protocol):
-    """Role ``trainer``: a device's local work. Costs are planned from its steps."""
+    """Role ``trainer``: a device's local work. Costs are planned from the three numbers."""
 
     @property
     def batch_size(self) -> int: ...
-    def steps(self, samples: IntArray, *, personal: bool) -> Steps:
-        """Steps of devices with so many training samples (n,), for a model with or without a ``personal`` part."""
-        ...
-
+    @property
+    def personal_steps(self) -> int: ...
+    @property
+    def global_steps(self) -> int: ...
     def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
         """A pure function of its arguments: called from several threads at once."""
         ...
