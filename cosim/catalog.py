@@ -94,6 +94,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "equal_bandwidth": "cosim.alloc.baselines:EqualBandwidth",
             "channel_proportional": "cosim.alloc.baselines:ChannelProportional",
             "min_latency": "cosim.alloc.min_latency:MinLatency",
+            "kkt_energy": "cosim.alloc.kkt_energy:KKTEnergy",
+            "pruning_aware": "cosim.alloc.pruning_aware:PruningAware",
         },
         "learning": {
             "none": "cosim.learn.network_only:NetworkOnly",
@@ -113,6 +115,9 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "model": {
             "cnn": "cosim.learn.models:CNN",
             "mlp": "cosim.learn.models:MLP",
+            "resnet": "cosim.learn.models:ResNet",
+            "cnn1d": "cosim.learn.models:CNN1D",
+            "torch_module": "cosim.learn.models:TorchModule",
         },
         "trainer": {
             "sgd": "cosim.learn.trainer:SGD",

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.errors import RunError, SimulationError
-from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
+from cosim.interfaces import Evaluation, FloatArray, IntArray, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
 from cosim.learn.pruner import keep_mask, running_gradient
+from cosim.learn.pruning_curve import pruning_curve
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.threads import training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
-from cosim.learn.work import Passes, submodel_flops, upload_format, workload
+from cosim.learn.work import Work, submodel_flops, upload_format, workload
 from cosim.rng import Streams
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ class FederatedLearner:
         self._device_gradient = pruner.gradient_memory is not None and pruner.side == "device"
         unknown = (devices, self._parts.prunable) if self._device_gradient else (self._parts.prunable,)
         self._gradient = None if pruner.gradient_memory is None else np.full(unknown, np.nan, np.float32)
-        self._has_own_state = self._device_gradient or (self._parts.personal_parameters > 0 and trainer.personal_steps > 0)
 
         samples = np.array([len(share) for share in self._shares.train])
-        self._batch = np.minimum(samples, trainer.batch_size)
+        steps = trainer.steps(samples, personal=self._parts.personal_parameters > 0)
+        self._has_own_state = self._device_gradient or bool((steps.personal + steps.joint).any())
         self._weight = parameters.aggregator.weights(samples)
-        self._passes = Passes.of(trainer, self._parts, dense_gradient=self._device_gradient)
+        self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=self._device_gradient)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
-        self._workload = workload(self._parts, self._passes, pruner, parameters.codec, batch=self._batch, weight=self._weight)
+        self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -70,6 +71,22 @@ class FederatedLearner:
     def workload(self) -> Workload:
         """What a round costs each device, for planning."""
         return self._workload
+
+    def pruning_cost(self) -> PruningCost | None:
+        """The pruning error as a function of the ratio, by the weights of this moment: what masks made now would cost.
+
+        Where devices rank weights by their own gradients, their mean stands for them; random masks cost rho on average.
+        """
+        pruner, weights = self._parameters.pruner, self._shared[: self._parts.prunable]
+        gradient = self._gradient
+        if gradient is not None and self._device_gradient:
+            known = np.isfinite(gradient)
+            gradient = np.divide(
+                np.where(known, np.abs(gradient), 0).sum(axis=0), known.sum(axis=0), where=known.any(axis=0), out=gradient[0] * np.nan
+            )
+        importance = pruner.importance(weights, gradient, self._streams.generator("pruner"))
+        groups = self._parts.prunable_sizes if pruner.scope == "layer" else (self._parts.prunable,)
+        return pruning_curve(weights, importance, groups)
 
     def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
@@ -88,7 +105,7 @@ class FederatedLearner:
             device_ids=device_ids,
             prune_ratio=1.0 - kept.sum(axis=1) / parts.prunable,
             payload_bits=self._upload.bits(kept.sum(axis=1)).astype(np.float64),
-            flops=submodel_flops(parts, self._passes, self._batch[device_ids], kept),
+            flops=submodel_flops(parts, self._work, device_ids, kept),
             pruning_error=float(weight @ lost),
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
         )
@@ -174,6 +191,7 @@ class FederatedLearner:
                 shared=ticket.shared,
                 mask=ticket.mask,
                 personal=personal,
+                round=ticket.round,
                 dense_gradient=self._device_gradient,
             )
             result = trainer.train(task, self._streams.generator("train", device, ticket.round))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.interfaces import FloatArray, IntArray
-from cosim.learn.layers import Layer, Mask, Vector
+from cosim.learn.chain import Network
+from cosim.learn.layers import Mask, Shape, Vector
 from cosim.learn.split import Parts
 from cosim.rng import Streams
 
@@ -77,7 +78,9 @@ class Partition(Protocol):
 class Model(Protocol):
     """Role ``model``."""
 
-    def layers(self, image_shape: tuple[int, int, int], classes: int) -> tuple[Layer, ...]: ...
+    def network(self, input_shape: Shape, classes: int) -> Network:
+        """The network for samples of this shape. Raises ValueError where it cannot take them."""
+        ...
 
 
 @final
@@ -86,7 +89,7 @@ class LocalTask:
     """What a device starts its local work from; nobody writes to these arrays.
 
     ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,);
-    ``personal``: v_k. ``dense_gradient``: the gradient of pruned weights is wanted too.
+    ``personal``: v_k. ``round``: the one that this work belongs to. ``dense_gradient``: the gradient of pruned weights is wanted too.
     """
 
     parts: Parts
@@ -96,6 +99,7 @@ class LocalTask:
     shared: Vector
     mask: Mask
     personal: Vector
+    round: int = 0
     dense_gradient: bool = False
 
 
@@ -137,15 +141,25 @@ class Codec(Protocol):
         ...
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How many steps of a round train the personal part alone, the shared part alone, and both at once; arrays (n,)."""
+
+    personal: IntArray
+    shared: IntArray
+    joint: IntArray
+
+
 class Trainer(Protocol):
-    """Role ``trainer``: a device's local work. Costs are planned from the three numbers."""
+    """Role ``trainer``: a device's local work. Costs are planned from its steps."""
 
     @property
     def batch_size(self) -> int: ...
-    @property
-    def personal_steps(self) -> int: ...
-    @property
-    def global_steps(self) -> int: ...
+    def steps(self, samples: IntArray, *, personal: bool) -> Steps:
+        """Steps of devices with so many training samples (n,), for a model with or without a ``personal`` part."""
+        ...
+
     def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
         """A pure function of its arguments: called from several threads at once."""
         ...

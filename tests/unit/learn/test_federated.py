@@ -8,6 +8,7 @@ from cosim.catalog import KINDS, kind_of, make, resolve
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
 
+REQUIRED = {"torch_module": {"factory": "my_models:make"}}  # fields without a default
 ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "codec", "aggregator")
 
 
@@ -16,7 +17,7 @@ def test_every_kind_exists_and_none_loads_torch():
         "import sys\n"
         "from cosim.catalog import KINDS, resolve\n"
         f"for role in {ROLES!r}:\n"
-        "    for kind in KINDS[role]: resolve(role, kind)()\n"
+        f"    for kind in KINDS[role]: resolve(role, kind)(**{REQUIRED!r}.get(kind, {{}}))\n"
         "from cosim.learn.network_only import NetworkOnly\n"
         "from cosim.rng import Streams\n"
         "NetworkOnly().start(3, Streams(0), workers=1).evaluate(0)\n"
@@ -31,7 +32,7 @@ def test_kinds_have_a_description_and_units(role):
     for kind in KINDS[role]:
         component = resolve(role, kind)
         assert component.__doc__
-        assert kind_of(role, make(role, kind)) == kind
+        assert kind_of(role, make(role, kind, **REQUIRED.get(kind, {}))) == kind
         for name, field in component.model_fields.items():
             assert field.description or name in (*ROLES, "of"), name
 
