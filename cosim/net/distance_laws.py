@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 from pydantic import model_validator
@@ -23,21 +23,9 @@ class FreeSpace(Component):
 
     carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", gt=0)
     speed_of_light_m_s: float = quantity(SPEED_OF_LIGHT_M_S, "m/s", "speed of light", gt=0)
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined [m]."""
-        return 1.0, np.inf
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state, which never changes [m]."""
-        return 50.0
-
-    @property
-    def rician_k_db(self) -> tuple[float, float] | None:
-        """No K factor belongs to this law: None."""
-        return None
+    distance_range_m: ClassVar[tuple[float, float]] = (1.0, np.inf)
+    los_correlation_m: ClassVar[float] = 50.0  # of a state that never changes
+    rician_k_db: ClassVar[tuple[float, float] | None] = None
 
     def loss_db(
         self,
@@ -84,6 +72,8 @@ class LogDistance(Component):
     reference_loss_db: float | None = quantity(None, "dB", "loss PL0 at the reference distance; none: that of free space")
     sigma_db: float = quantity(8.0, "dB", "standard deviation of the shadowing", ge=0)
     correlation_m: float = quantity(50.0, "m", "correlation distance of the shadowing", gt=0)
+    los_correlation_m: ClassVar[float] = 50.0  # of a state that never changes
+    rician_k_db: ClassVar[tuple[float, float] | None] = None
 
     @model_validator(mode="after")
     def _reference_is_far_field(self) -> Self:
@@ -99,16 +89,6 @@ class LogDistance(Component):
     def distance_range_m(self) -> tuple[float, float]:
         """2D distances for which the loss is defined [m]."""
         return self.reference_distance_m, np.inf
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state, which never changes [m]."""
-        return 50.0
-
-    @property
-    def rician_k_db(self) -> tuple[float, float] | None:
-        """No K factor belongs to this law: None."""
-        return None
 
     def loss_db(
         self,

@@ -1,12 +1,15 @@
 """Path loss and line-of-sight probability of 3GPP TR 38.901 V17 (tables 7.4.1-1 and 7.4.2-1).
 
-Distances are horizontal (2D) distances between site and device; slant (3D) distances follow from the
-heights. ``loss_db`` and ``shadowing_sigma_db`` accept arrays that broadcast against each other.
+Distances are horizontal (2D) distances between site and device, d = d3D slant (3D) distances, which follow from the heights;
+fc is the carrier in GHz. ``loss_db``, ``shadowing_sigma_db`` and ``environment_height_m`` accept arrays that broadcast against
+each other: ``distance_2d_m`` [m], ``los`` (whether a link is in line of sight) and ``chance`` (uniform in [0, 1), one number per
+link). They raise ValueError where a distance or a height is outside the range of the standard.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, final
 
 import numpy as np
 
@@ -17,15 +20,57 @@ from cosim.units import SPEED_OF_LIGHT_M_S
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from cosim.interfaces import FloatArray
+    from cosim.interfaces import BoolArray, FloatArray
 
 _ENVIRONMENT_HEIGHT_M: Final = 1.0
 """h_E of table 7.4.1-1, note 1: the height of what reflects the ground wave; UMi always, UMa mostly."""
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Urban:
+    """What UMa and UMi differ in: (A, B, C) with and (D, E, F, G) without line of sight.
+
+        LOS   d2D <= d_BP:  A + B log10 d + 20 log10 fc
+              d2D >  d_BP:  A + 40 log10 d + 20 log10 fc - C log10(d_BP^2 + (h_site - h_device)^2)
+        NLOS  max(LOS, D + E log10 d + F log10 fc - G (h_device - 1.5))
+
+    with d_BP = 4 (h_site - h_E)(h_device - h_E) carrier / c.
+    """
+
+    clear: tuple[float, float, float]
+    blocked: tuple[float, float, float, float]
+
+    def loss_db(
+        self,
+        model: UrbanMacro | UrbanMicro,
+        distance_m: FloatArray,
+        sight: BoolArray,
+        heights_m: tuple[float, float],
+        environment_m: ArrayLike,
+    ) -> FloatArray:
+        """The loss [dB] of links with antennas at ``heights_m`` (site, device), reflected at ``environment_m`` = h_E."""
+        (offset, slope, beyond), (far, steep, by_carrier, by_height) = self.clear, self.blocked
+        site, device = heights_m
+        check(f"{type(model).__name__}: site height", site, 1.001, np.inf)
+        check(f"{type(model).__name__}: device height", device, 1.5, 22.5)
+        h_e: FloatArray = np.asarray(environment_m, np.float64)
+        breakpoint_m = 4.0 * ((site - h_e) * (device - h_e)) * model.carrier_hz / model.speed_of_light_m_s
+        log_d, log_f = np.log10(slant_m(distance_m, site, device)), np.log10(model.carrier_hz / 1e9)
+        near = offset + slope * log_d + 20.0 * log_f
+        after = offset + 40.0 * log_d + 20.0 * log_f - beyond * np.log10(breakpoint_m**2 + (site - device) ** 2)
+        clear = np.where(distance_m <= breakpoint_m, near, after)
+        blocked = far + steep * log_d + by_carrier * log_f - by_height * (device - 1.5)
+        return np.asarray(np.where(sight, clear, np.maximum(clear, blocked)))
+
+
+_UMA: Final = _Urban((28.0, 22.0, 9.0), (13.54, 39.08, 20.0, 0.6))
+_UMI: Final = _Urban((32.4, 21.0, 9.5), (22.4, 35.3, 21.3, 0.3))
+
+
+@final
 class UrbanMacro(Component):
-    """UMa: sites above the roofs of a city. 3GPP TR 38.901 V17, tables 7.4.1-1 and 7.4.2-1.
+    """UMa: sites above the roofs of a city. 3GPP TR 38.901 V17, tables 7.4.1-1, 7.4.2-1, 7.5-6 and 7.6.3.1-2.
 
     Valid for 10 m <= d2D <= 5 km, 0.5 GHz <= carrier <= 100 GHz and device heights of 1.5 to 22.5 m; the
     standard's site height is 25 m.
@@ -33,21 +78,9 @@ class UrbanMacro(Component):
 
     carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", ge=0.5e9, le=100e9)
     speed_of_light_m_s: float = quantity(SPEED_OF_LIGHT_M_S, "m/s", "speed of light in the breakpoint distance", gt=0)
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined [m]."""
-        return 10.0, 5000.0
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
-        return 50.0
-
-    @property
-    def rician_k_db(self) -> tuple[float, float] | None:
-        """K factor in line of sight [dB], table 7.5-6: mean 9, standard deviation 3.5."""
-        return 9.0, 3.5
+    distance_range_m: ClassVar[tuple[float, float]] = (10.0, 5000.0)
+    los_correlation_m: ClassVar[float] = 50.0
+    rician_k_db: ClassVar[tuple[float, float] | None] = (9.0, 3.5)
 
     def loss_db(
         self,
@@ -57,41 +90,19 @@ class UrbanMacro(Component):
         height_device_m: float = 1.5,
         chance: ArrayLike = 0.0,
     ) -> FloatArray:
-        """Path loss [dB].
+        """Path loss [dB]. ``chance`` decides h_E (``environment_height_m``).
 
-        With fc in GHz, d = d3D in m and d_BP = 4 (h_site - h_E)(h_device - h_E) carrier / c:
+        With d_BP = 4 (h_site - h_E)(h_device - h_E) carrier / c; h_site > 1 and, for devices above 13 m, above them:
 
             LOS   d2D <= d_BP:  28 + 22 log10 d + 20 log10 fc
                   d2D >  d_BP:  28 + 40 log10 d + 20 log10 fc - 9 log10(d_BP^2 + (h_site - h_device)^2)
             NLOS  max(LOS, 13.54 + 39.08 log10 d + 20 log10 fc - 0.6 (h_device - 1.5))
-
-        Args:
-            distance_2d_m: horizontal distance [m].
-            los: whether the link is in line of sight; broadcasts against the distance.
-            height_site_m: height of the site's antenna [m], > 1 and, for devices above 13 m, above them.
-            height_device_m: height of the device's antenna [m], 1.5 to 22.5.
-            chance: uniform in [0, 1), one number per link, which decides its h_E (``environment_height_m``); broadcasts.
-
-        Returns:
-            Loss [dB] in the broadcast shape.
-
-        Raises:
-            ValueError: a distance or a height is outside the range of the standard.
         """
         distance, sight = link(self, distance_2d_m, los)
-        check("UrbanMacro: site height", height_site_m, 1.001, np.inf)
-        check("UrbanMacro: device height", height_device_m, 1.5, 22.5)
         if height_device_m > 13.0:
             check("UrbanMacro: site height with devices above 13 m", height_site_m, height_device_m, np.inf)
         environment = self.environment_height_m(distance, height_device_m, chance)
-        slant = slant_m(distance, height_site_m, height_device_m)
-        carrier = 20.0 * np.log10(self.carrier_hz / 1e9)
-        breakpoint_m = _breakpoint_m(self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m, environment)
-        near = 28.0 + 22.0 * np.log10(slant) + carrier
-        far = 28.0 + 40.0 * np.log10(slant) + carrier - 9.0 * np.log10(breakpoint_m**2 + (height_site_m - height_device_m) ** 2)
-        clear = np.where(distance <= breakpoint_m, near, far)
-        blocked = 13.54 + 39.08 * np.log10(slant) + carrier - 0.6 * (height_device_m - 1.5)
-        return np.asarray(np.where(sight, clear, np.maximum(clear, blocked)))
+        return _UMA.loss_db(self, distance, sight, (height_site_m, height_device_m), environment)
 
     def environment_height_m(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5, chance: ArrayLike = 0.0) -> FloatArray:
         """Height h_E of what reflects the ground wave [m], table 7.4.1-1, note 1, from a uniform ``chance`` in [0, 1).
@@ -139,7 +150,7 @@ class UrbanMacro(Component):
 
 @final
 class UrbanMicro(Component):
-    """UMi street canyon: sites below the roofs of a city. 3GPP TR 38.901 V17, tables 7.4.1-1 and 7.4.2-1.
+    """UMi street canyon: sites below the roofs of a city. 3GPP TR 38.901 V17, tables 7.4.1-1, 7.4.2-1, 7.5-6 and 7.6.3.1-2.
 
     Valid for 10 m <= d2D <= 5 km, 0.5 GHz <= carrier <= 100 GHz, device heights of 1.5 to 22.5 m; the
     standard's site height is 10 m.
@@ -147,21 +158,9 @@ class UrbanMicro(Component):
 
     carrier_hz: float = quantity(3.5e9, "Hz", "carrier frequency", ge=0.5e9, le=100e9)
     speed_of_light_m_s: float = quantity(SPEED_OF_LIGHT_M_S, "m/s", "speed of light in the breakpoint distance", gt=0)
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined [m]."""
-        return 10.0, 5000.0
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
-        return 50.0
-
-    @property
-    def rician_k_db(self) -> tuple[float, float] | None:
-        """K factor in line of sight [dB], table 7.5-6: mean 9, standard deviation 5."""
-        return 9.0, 5.0
+    distance_range_m: ClassVar[tuple[float, float]] = (10.0, 5000.0)
+    los_correlation_m: ClassVar[float] = 50.0
+    rician_k_db: ClassVar[tuple[float, float] | None] = (9.0, 5.0)
 
     def loss_db(
         self,
@@ -173,38 +172,14 @@ class UrbanMicro(Component):
     ) -> FloatArray:
         """Path loss [dB].
 
-        With fc in GHz, d = d3D in m and d_BP = 4 (h_site - 1)(h_device - 1) carrier / c:
+        With d_BP = 4 (h_site - 1)(h_device - 1) carrier / c and h_site > 1:
 
             LOS   d2D <= d_BP:  32.4 + 21 log10 d + 20 log10 fc
                   d2D >  d_BP:  32.4 + 40 log10 d + 20 log10 fc - 9.5 log10(d_BP^2 + (h_site - h_device)^2)
             NLOS  max(LOS, 22.4 + 35.3 log10 d + 21.3 log10 fc - 0.3 (h_device - 1.5))
-
-        Args:
-            distance_2d_m: horizontal distance [m].
-            los: whether the link is in line of sight; broadcasts against the distance.
-            height_site_m: height of the site's antenna [m], > 1.
-            height_device_m: height of the device's antenna [m], 1.5 to 22.5.
-            chance: not used: the model leaves nothing to chance.
-
-        Returns:
-            Loss [dB] in the broadcast shape.
-
-        Raises:
-            ValueError: a distance or a height is outside the range of the standard.
         """
         distance, sight = link(self, distance_2d_m, los)
-        check("UrbanMicro: site height", height_site_m, 1.001, np.inf)
-        check("UrbanMicro: device height", height_device_m, 1.5, 22.5)
-        slant = slant_m(distance, height_site_m, height_device_m)
-        carrier = np.log10(self.carrier_hz / 1e9)
-        breakpoint_m = _breakpoint_m(
-            self.carrier_hz, self.speed_of_light_m_s, height_site_m, height_device_m, np.float64(_ENVIRONMENT_HEIGHT_M)
-        )
-        near = 32.4 + 21.0 * np.log10(slant) + 20.0 * carrier
-        far = 32.4 + 40.0 * np.log10(slant) + 20.0 * carrier - 9.5 * np.log10(breakpoint_m**2 + (height_site_m - height_device_m) ** 2)
-        clear = np.where(distance <= breakpoint_m, near, far)
-        blocked = 22.4 + 35.3 * np.log10(slant) + 21.3 * carrier - 0.3 * (height_device_m - 1.5)
-        return np.asarray(np.where(sight, clear, np.maximum(clear, blocked)))
+        return _UMI.loss_db(self, distance, sight, (height_site_m, height_device_m), _ENVIRONMENT_HEIGHT_M)
 
     def los_probability(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5) -> FloatArray:  # noqa: ARG002 - all heights
         """Probability of line of sight of an outdoor device, table 7.4.2-1: 1 to 18 m, then 18/d + e^(-d/36) (1 - 18/d)."""
@@ -228,7 +203,7 @@ class UrbanMicro(Component):
 
 @final
 class RuralMacro(Component):
-    """RMa: wide cells in the country. 3GPP TR 38.901 V17, tables 7.4.1-1 and 7.4.2-1.
+    """RMa: wide cells in the country. 3GPP TR 38.901 V17, tables 7.4.1-1, 7.4.2-1, 7.5-6 and 7.6.3.1-2.
 
     Valid for d2D >= 10 m to 10 km (LOS) or 5 km (NLOS), 0.5 GHz <= carrier <= 30 GHz, site heights of 10
     to 150 m (the standard's own: 35 m) and device heights of 1 to 10 m.
@@ -238,21 +213,9 @@ class RuralMacro(Component):
     building_height_m: float = quantity(5.0, "m", "average height of buildings, h", ge=5, le=50)
     street_width_m: float = quantity(20.0, "m", "average width of streets, W", ge=5, le=50)
     speed_of_light_m_s: float = quantity(SPEED_OF_LIGHT_M_S, "m/s", "speed of light in the breakpoint distance", gt=0)
-
-    @property
-    def distance_range_m(self) -> tuple[float, float]:
-        """2D distances for which the loss is defined in both states [m]; LOS alone reaches to 10 km."""
-        return 10.0, 5000.0
-
-    @property
-    def los_correlation_m(self) -> float:
-        """Correlation distance of the line-of-sight state [m], table 7.6.3.1-2."""
-        return 60.0
-
-    @property
-    def rician_k_db(self) -> tuple[float, float] | None:
-        """K factor in line of sight [dB], table 7.5-6: mean 7, standard deviation 4."""
-        return 7.0, 4.0
+    distance_range_m: ClassVar[tuple[float, float]] = (10.0, 5000.0)  # in both states; LOS alone reaches to 10 km
+    los_correlation_m: ClassVar[float] = 60.0
+    rician_k_db: ClassVar[tuple[float, float] | None] = (7.0, 4.0)
 
     def loss_db(
         self,
@@ -264,26 +227,13 @@ class RuralMacro(Component):
     ) -> FloatArray:
         """Path loss [dB].
 
-        With fc in GHz, d = d3D in m, d_BP = 2 pi h_site h_device carrier / c, mean building height h, street width W:
+        With d_BP = 2 pi h_site h_device carrier / c, mean building height h, street width W:
 
             PL1(d) = 20 log10(40 pi d fc / 3) + min(0.03 h^1.72, 10) log10 d - min(0.044 h^1.72, 14.77) + 0.002 d log10 h
             LOS   d2D <= d_BP:  PL1(d)
                   d2D >  d_BP:  PL1(d_BP) + 40 log10(d / d_BP)
             NLOS  max(LOS, 161.04 - 7.1 log10 W + 7.5 log10 h - (24.37 - 3.7 (h / h_site)^2) log10 h_site
                            + (43.42 - 3.1 log10 h_site)(log10 d - 3) + 20 log10 fc - (3.2 (log10(11.75 h_device))^2 - 4.97))
-
-        Args:
-            distance_2d_m: horizontal distance [m].
-            los: whether the link is in line of sight; broadcasts against the distance.
-            height_site_m: height of the site's antenna [m], 10 to 150.
-            height_device_m: height of the device's antenna [m], 1 to 10.
-            chance: not used: the model leaves nothing to chance.
-
-        Returns:
-            Loss [dB] in the broadcast shape.
-
-        Raises:
-            ValueError: a distance or a height is outside the range of the standard.
         """
         distance, sight = broadcast(distance_2d_m, los)
         check("RuralMacro: 2D distance in line of sight", distance[sight], 10.0, 10_000.0)
@@ -333,10 +283,3 @@ class RuralMacro(Component):
 def _tall_gain(distance_2d_m: FloatArray) -> FloatArray:
     """How line of sight grows for tall devices, g(d) of table 7.4.1-1, note 1 (and table 7.4.2-1): 0 up to 18 m."""
     return np.where(distance_2d_m > 18.0, 1.25 * (distance_2d_m / 100.0) ** 3 * np.exp(-distance_2d_m / 150.0), 0.0)
-
-
-def _breakpoint_m(
-    carrier_hz: float, speed_of_light_m_s: float, height_site_m: float, height_device_m: float, environment_m: FloatArray | np.float64
-) -> FloatArray:
-    effective = (height_site_m - environment_m) * (height_device_m - environment_m)
-    return np.asarray(4.0 * effective * carrier_hz / speed_of_light_m_s)

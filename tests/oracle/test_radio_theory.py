@@ -74,21 +74,6 @@ def test_moving_surroundings_multiply_the_autocorrelation():
     assert np.mean((first - 1.0) * (later - 1.0)) == pytest.approx(expected, abs=0.008 + 0.06)
 
 
-def test_level_crossings_and_fade_durations():
-    # Rice: sqrt(2 pi) f rho e^(-rho^2) upward crossings per second of |h| = rho, each fade (e^(rho^2) - 1)/(rho f sqrt(2 pi))
-    # long on average. 400 links x 25 wavelengths, 64 steps per wavelength: at least 5000 crossings (standard error 1.4 %,
-    # more for what correlates) and 1 to 2 % lost between steps
-    steps = np.arange(1600) / 64 * WAVELENGTH_M
-    power = power_along(Jakes(residual_doppler_hz=0.0), 400, steps, 1.0)
-    for rho in (0.3, 1.0):
-        below = power < rho**2
-        crossings = np.count_nonzero(below[:-1] & ~below[1:])
-        per_wavelength = crossings / (400 * 1599 / 64)
-        assert per_wavelength == pytest.approx(np.sqrt(2 * np.pi) * rho * np.exp(-(rho**2)), rel=0.08)
-        duration = below.mean() / per_wavelength
-        assert duration == pytest.approx((np.exp(rho**2) - 1) / (rho * np.sqrt(2 * np.pi)), rel=0.08)
-
-
 def test_block_fading_is_exponential_and_forgets():
     # 200 blocks x 100 devices: 1 % level 1.63/sqrt(20,000) = 0.0115; correlations of 20,000 pairs: standard error 0.007
     power = power_along(BlockRayleigh(block_s=0.01), 100, np.arange(200) * 0.01)
