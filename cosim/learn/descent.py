@@ -1,8 +1,8 @@
-"""The alternating gradient steps of ``trainer.SGD`` in torch: functional, no state shared between threads."""
+"""The gradient steps of ``trainer.SGD`` in torch: functional, no state shared between threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,77 +10,109 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cosim.learn.layers import Described, views
+from cosim.learn.layers import Described, Vector, views
 from cosim.learn.roles import LocalResult, LocalTask
 from cosim.learn.trainer import minibatches
 
 if TYPE_CHECKING:
     from cosim.learn.trainer import SGD
 
+_Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 
 def descend(settings: SGD, task: LocalTask, rng: np.random.Generator) -> LocalResult:
-    """Personal steps, then global steps, on one device's data."""
-    parts = task.parts
-    shared, personal = torch.from_numpy(task.shared.copy()), torch.from_numpy(task.personal.copy())
-    mask = None if task.mask.all() else torch.from_numpy(task.mask)
-    if mask is not None:
-        shared[: len(mask)].mul_(mask)
-    personal_steps = settings.personal_steps if parts.personal else 0
-    order = minibatches(len(task.samples), settings.batch_size, personal_steps + settings.global_steps, rng)
+    """All steps of a round on one device's data: at first those on v alone, or on both parts, then the others."""
+    parts, count = task.parts, len(task.samples)
+    steps = settings.steps(np.array([count]), personal=bool(parts.personal))
+    u = _Part(settings, task, task.shared, parts.shared, pull=settings.proximal, mask=task.mask)
+    anchor = task.shared if parts.copy else task.personal
+    v = _Part(settings, task, task.personal, parts.personal, pull=settings.personal_proximal, anchor=anchor)
+    joined = parts.joined(u.tensors, v.tensors)
+    dense = torch.zeros(parts.prunable) if task.dense_gradient else None
     losses: list[Tensor] = []
 
-    u, v = views(shared, parts.shared), _leaves(personal, parts.personal)
-    tensors, descent = parts.joined(u, v), _Descent(settings, personal)
-    for rows in order[:personal_steps]:  # torch keeps nothing of what lies before the first personal layer
-        losses.append(loss := _loss(task, tensors, rows))
-        descent.step(_gradient(loss, v))
+    plan = _plan(int(steps.joint[0]), int(steps.personal[0]), int(steps.shared[0]))
+    for (train_u, train_v), rows in zip(plan, minibatches(count, settings.batch_size, int(steps.total[0]), rng), strict=True):
+        u.train(train_u)
+        v.train(train_v)  # torch keeps nothing of what lies before the first layer that is trained
+        models = [part.tensors for part in (u, v) if part.trained] if parts.copy else [joined]
+        own = [_loss(task, tensors, rows) for tensors in models]
+        trained = [part for part in (u, v) if part.trained]
+        gradients = torch.autograd.grad(own, [leaf for part in trained for leaf in part.tensors])
+        for part in trained:
+            gradient, gradients = _flat(gradients[: len(part.tensors)]), gradients[len(part.tensors) :]
+            if dense is not None and part is u:
+                dense.add_(gradient[: len(dense)], alpha=1.0 / int(steps.shared[0] + steps.joint[0]))
+            part.step(gradient)
+        losses += (loss.detach() for loss in own)
 
-    u, v = _leaves(shared, parts.shared), views(personal, parts.personal)
-    tensors, descent = (u if parts.copy else parts.joined(u, v)), _Descent(settings, shared, mask)
-    dense = torch.zeros(parts.prunable) if task.dense_gradient else None
-    for rows in order[personal_steps:]:
-        losses.append(loss := _loss(task, tensors, rows))
-        gradient = _gradient(loss, u)
-        if dense is not None:
-            dense.add_(gradient[: len(dense)], alpha=1.0 / settings.global_steps)
-        descent.step(gradient)
-
-    train_loss = float(torch.stack([loss.detach() for loss in losses]).mean())
-    finite = bool(np.isfinite(train_loss) and shared.isfinite().all() and personal.isfinite().all())
-    return LocalResult(shared.numpy(), personal.numpy(), train_loss, finite, None if dense is None else dense.numpy())
+    train_loss = float(torch.stack(losses).mean()) if losses else float("nan")
+    finite = u.finite() and v.finite() and not (losses and not np.isfinite(train_loss))
+    return LocalResult(u.vector.numpy(), v.vector.numpy(), train_loss, finite, None if dense is None else dense.numpy())
 
 
-class _Descent:
-    """Gradient steps on one parameter vector, in place, so that the views into it follow."""
+def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]:
+    """Which of (u, v) each step trains."""
+    yield from [(True, True)] * joint + [(False, True)] * personal + [(True, False)] * shared
 
-    def __init__(self, settings: SGD, vector: Tensor, mask: Tensor | None = None) -> None:
-        self._settings, self._vector, self._mask = settings, vector, mask
-        self._velocity = torch.zeros_like(vector) if settings.momentum else None
+
+class _Part:
+    """One parameter vector of the device, its tensors as views into it, and gradient steps on it in place."""
+
+    def __init__(
+        self,
+        settings: SGD,
+        task: LocalTask,
+        start: Vector,
+        layers: Sequence[Described],
+        *,
+        pull: float,
+        anchor: Vector | None = None,
+        mask: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None,
+    ) -> None:
+        """``pull``: mu towards ``anchor``, by default the vector as it starts, pruned by ``mask``."""
+        self.vector = torch.from_numpy(start.copy())
+        self._mask = None if mask is None or mask.all() else torch.from_numpy(mask)
+        if self._mask is not None:
+            self.vector[: len(self._mask)].mul_(self._mask)
+        self.tensors = [view.detach() for view in views(self.vector, layers)]
+        self.trained = False
+        self._settings, self._rate, self._pull = settings, settings.rate(task.round), pull
+        self._anchor = (self.vector.clone() if anchor is None else torch.from_numpy(anchor)) if pull else None
+        self._velocity = torch.zeros_like(self.vector) if settings.momentum else None
+
+    def train(self, trained: bool) -> None:  # noqa: FBT001 - a switch
+        """From now on gradients are taken for this part, or not."""
+        if trained != self.trained:
+            self.trained = trained
+            for tensor in self.tensors:
+                tensor.requires_grad_(trained)
 
     def step(self, gradient: Tensor) -> None:
         """One step; ``gradient`` may be overwritten."""
         settings = self._settings
         if settings.weight_decay:
-            gradient.add_(self._vector, alpha=settings.weight_decay)
+            gradient.add_(self.vector, alpha=settings.weight_decay)
+        if self._anchor is not None:
+            gradient.add_(self.vector - self._anchor, alpha=self._pull)
         if self._mask is not None:
             gradient[: len(self._mask)].mul_(self._mask)
         if self._velocity is not None:
             gradient = self._velocity.mul_(settings.momentum).add_(gradient)
-        self._vector.add_(gradient, alpha=-settings.learning_rate)
+        self.vector.add_(gradient, alpha=-self._rate)
+
+    def finite(self) -> bool:
+        """Whether no parameter is NaN or infinite."""
+        return bool(self.vector.isfinite().all())
 
 
-def _loss(task: LocalTask, tensors: Sequence[Tensor], rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
+def _loss(task: LocalTask, tensors: Sequence[Tensor], rows: _Rows) -> Tensor:
     """Mean cross-entropy of a mini-batch: the device's samples at positions ``rows``."""
     chosen = task.samples[rows]
     logits = task.parts.network.forward(tensors, torch.from_numpy(task.images[chosen]))
     return cross_entropy(logits, torch.from_numpy(task.labels[chosen]))
 
 
-def _leaves(vector: Tensor, layers: Sequence[Described]) -> list[Tensor]:
-    """Views that gradients can be taken for; they share the vector's memory."""
-    return [view.detach().requires_grad_() for view in views(vector, layers)]
-
-
-def _gradient(loss: Tensor, leaves: Sequence[Tensor]) -> Tensor:
-    """Gradient of the loss as one vector in the order of the leaves."""
-    return torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, leaves)])
+def _flat(gradients: Sequence[Tensor]) -> Tensor:
+    """Gradients as one vector in the order of the tensors."""
+    return torch.cat([part.reshape(-1) for part in gradients])

@@ -150,6 +150,11 @@ class Steps:
     shared: IntArray
     joint: IntArray
 
+    @property
+    def total(self) -> IntArray:
+        """All steps of each device."""
+        return self.personal + self.shared + self.joint
+
 
 class Trainer(Protocol):
     """Role ``trainer``: a device's local work. Costs are planned from its steps."""

@@ -6,7 +6,7 @@ from cosim.learn.layers import views
 from cosim.learn.models import MLP
 from cosim.learn.roles import LocalTask
 from cosim.learn.split import Parts, Split
-from cosim.learn.trainer import SGD, minibatches
+from cosim.learn.trainer import SGD, Epochs, minibatches
 
 
 def task(personal_layers=1, mask=None, **fields):
@@ -31,47 +31,59 @@ def reference(settings, local, rng):
     parts = local.parts
     linears = [torch.nn.Linear(16, 9), torch.nn.Linear(9, 6), torch.nn.Linear(6, 3)]
     module = torch.nn.Sequential(torch.nn.Flatten(), linears[0], torch.nn.ReLU(), linears[1], torch.nn.ReLU(), linears[2])
-    count = len(parts.shared)
+    split = len(parts.shared)
     pruned = local.shared.copy()
     pruned[: parts.prunable] *= local.mask
-    for vector, chain, owners in ((pruned, parts.shared, linears[:count]), (local.personal, parts.personal, linears[count:])):
+    for vector, chain, owners in ((pruned, parts.shared, linears[:split]), (local.personal, parts.personal, linears[split:])):
         tensors = [torch.from_numpy(view.copy()) for view in views(vector, chain)]
         for owner, weight, bias in zip(owners, tensors[: len(chain)], tensors[len(chain) :], strict=True):
             owner.weight.data, owner.bias.data = weight, bias
     for owner, mask in zip(
-        linears, views(np.concatenate([local.mask, np.zeros(parts.unprunable, bool)]), parts.shared)[:count], strict=False
+        linears, views(np.concatenate([local.mask, np.zeros(parts.unprunable, bool)]), parts.shared)[:split], strict=False
     ):
         owner.weight.register_hook(torch.from_numpy(mask.copy()).mul)
 
-    steps = settings.personal_steps if parts.personal else 0
-    batches = minibatches(len(local.samples), settings.batch_size, steps + settings.global_steps, rng)
+    count = settings.steps(np.array([len(local.samples)]), personal=bool(parts.personal))
+    both, own, rest = int(count.joint[0]), int(count.personal[0]), int(count.shared[0])
+    batches = minibatches(len(local.samples), settings.batch_size, both + own + rest, rng)
+    plan = [(True, True)] * both + [(False, True)] * own + [(True, False)] * rest
+    owned = [[p for owner in owners for p in owner.parameters()] for owners in (linears[:split], linears[split:])]
+    started = [[p.detach().clone() for p in parameters] for parameters in owned]
+    optimisers = [
+        torch.optim.SGD(parameters or [torch.zeros(1)], settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
+        for parameters in owned
+    ]
     losses = []
-    for owners, rows in ((linears[count:], batches[:steps]), (linears[:count], batches[steps:])):
-        if len(rows) == 0:
-            continue
-        optimiser = torch.optim.SGD(
-            [p for owner in owners for p in owner.parameters()],
-            settings.learning_rate,
-            settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
-        for row in rows:
-            chosen = local.samples[row]
-            optimiser.zero_grad()
-            loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(local.images[chosen])), torch.from_numpy(local.labels[chosen]))
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
+    for row, trained in zip(batches, plan, strict=True):
+        chosen = local.samples[row]
+        module.zero_grad()
+        loss = torch.nn.functional.cross_entropy(module(torch.from_numpy(local.images[chosen])), torch.from_numpy(local.labels[chosen]))
+        loss.backward()
+        losses.append(loss.item())
+        for i, pull in enumerate((settings.proximal, settings.personal_proximal)):
+            for p, anchor in zip(owned[i], started[i], strict=True):
+                p.grad += pull * (p.detach() - anchor)
+            if trained[i]:
+                optimisers[i].step()
 
     def flat(owners):
         tensors = [owner.weight.detach().reshape(-1) for owner in owners] + [owner.bias.detach() for owner in owners]
         return torch.cat(tensors).numpy() if tensors else np.empty(0, np.float32)
 
-    return flat(linears[:count]), flat(linears[count:]), np.mean(losses)
+    return flat(linears[:split]), flat(linears[split:]), np.mean(losses)
 
 
 @pytest.mark.parametrize("personal_layers", [0, 1, 2])
-@pytest.mark.parametrize("settings", [SGD(learning_rate=0.2, batch_size=7), SGD(batch_size=16, momentum=0.8, weight_decay=0.02)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SGD(learning_rate=0.2, batch_size=7),
+        SGD(batch_size=16, momentum=0.8, weight_decay=0.02),
+        SGD(schedule="simultaneous", batch_size=8, personal_steps=3, global_steps=7, momentum=0.5),
+        SGD(schedule="simultaneous", learning_rate=0.2, batch_size=8, personal_steps=6, global_steps=4),
+        SGD(batch_size=8, proximal=0.7, personal_proximal=0.3, personal_steps=Epochs(epochs=1), global_steps=Epochs(epochs=2)),
+    ],
+)
 @pytest.mark.parametrize("kept", [None, 0.4])
 def test_local_work_equals_a_plain_torch_loop(personal_layers, settings, kept):
     local = task(personal_layers, mask=kept)
@@ -81,6 +93,80 @@ def test_local_work_equals_a_plain_torch_loop(personal_layers, settings, kept):
     np.testing.assert_allclose(result.personal, personal, rtol=2e-5, atol=2e-6)
     assert result.train_loss == pytest.approx(loss, rel=1e-5)
     assert result.finite
+
+
+def test_no_pull_is_no_pull_and_a_strong_one_holds_the_model():
+    local = task()
+    plain = SGD().train(local, np.random.default_rng(1))
+    none = SGD(proximal=0.0, personal_proximal=0.0).train(local, np.random.default_rng(1))
+    np.testing.assert_array_equal(plain.shared, none.shared)
+    held = SGD(learning_rate=0.02, proximal=40.0).train(local, np.random.default_rng(1))
+    assert np.linalg.norm(held.shared - local.shared) < 0.2 * np.linalg.norm(plain.shared - local.shared)
+
+
+@pytest.mark.parametrize("schedule", ["alternating", "simultaneous"])
+def test_a_whole_personal_model_is_drawn_to_the_global_one_as_in_ditto(schedule):
+    """u: SGD as if nothing else were there. v: SGD on F(v) + mu/2 |v - u|^2, u as it was received."""
+    parts = Parts.of(MLP(hidden=(9, 6)).network((1, 4, 4), 3), Split(personal_layers="copy"))
+    rng = np.random.default_rng(0)
+    personal = rng.normal(scale=0.3, size=parts.personal_parameters).astype(np.float32)
+    local = task(0, personal=personal, parts=parts)
+    settings = SGD(schedule=schedule, batch_size=50, personal_steps=3, global_steps=4, personal_proximal=0.5)
+    result = settings.train(local, np.random.default_rng(2))
+    alone = SGD(batch_size=50, global_steps=4).train(task(0), np.random.default_rng(2))
+    np.testing.assert_allclose(
+        result.shared, alone.shared, rtol=1e-5, atol=1e-6
+    )  # the whole of the data in each step: order does not matter
+    v = personal.copy()
+    for _ in range(3):
+        step = SGD(batch_size=50, global_steps=1).train(task(0, shared=v), np.random.default_rng(2)).shared
+        v = step - settings.learning_rate * 0.5 * (v - local.shared)
+    np.testing.assert_allclose(result.personal, v, rtol=1e-5, atol=1e-6)
+
+
+def test_epochs_are_counted_in_whole_mini_batches():
+    settings = SGD(batch_size=32, personal_steps=Epochs(epochs=1), global_steps=Epochs(epochs=3))
+    steps = settings.steps(np.array([0, 1, 32, 33, 200]), personal=True)
+    np.testing.assert_array_equal(steps.personal, [0, 1, 1, 2, 7])
+    np.testing.assert_array_equal(steps.shared, [0, 3, 3, 6, 21])
+    steps = settings.model_copy(update={"schedule": "simultaneous"}).steps(np.array([33]), personal=True)
+    assert (steps.personal[0], steps.shared[0], steps.joint[0]) == (0, 4, 2)
+    assert SGD.model_validate({"global_steps": {"epochs": 2}}).global_steps == Epochs(epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        (SGD(), [0.05, 0.05, 0.05, 0.05]),
+        (SGD(decay="step", decay_rounds=10, decay_factor=0.5), [0.05, 0.05, 0.025, 0.05 / 2**10]),
+        (SGD(decay="cosine", decay_rounds=20, decay_factor=0.2), [0.05, 0.01 + 0.02 * (1 + np.cos(np.pi * 9 / 20)), 0.03, 0.01]),
+    ],
+)
+def test_learning_rates_fall_with_the_round(settings, rates):
+    assert [settings.rate(s) for s in (0, 9, 10, 100)] == pytest.approx(rates)
+    moved = [
+        np.linalg.norm(
+            SGD(**{**settings.model_dump(), "personal_steps": 0, "global_steps": 1}).train(local, np.random.default_rng(0)).shared
+            - local.shared
+        )
+        for local in (task(round=0), task(round=10))
+    ]
+    assert moved[1] / moved[0] == pytest.approx(rates[2] / rates[0], rel=1e-3)
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(ValueError, match="both 0"):
+        SGD(personal_steps=0, global_steps=Epochs(epochs=0))
+
+
+def test_a_device_without_samples_trains_nothing():
+    local = task(mask=0.5, samples=np.empty(0, np.int64), dense_gradient=True)
+    result = SGD(personal_steps=Epochs(epochs=1)).train(local, np.random.default_rng(0))
+    np.testing.assert_array_equal(result.personal, local.personal)
+    np.testing.assert_array_equal(result.shared[: len(local.mask)], local.shared[: len(local.mask)] * local.mask)
+    assert np.isnan(result.train_loss)
+    assert result.finite
+    assert (result.gradient == 0).all()
 
 
 def test_masked_weights_stay_exactly_zero_and_the_task_is_left_alone():
