@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from cosim.net.waves import added
+from cosim.net.waves import SingleArray, added
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cosim.interfaces import FloatArray
 
 _WAVES: Final = 128
-"""Plane waves per field, a power of two: excess kurtosis -1.5/128."""
+"""Plane waves per field."""
 _POINTS: Final = 128
 """Points evaluated at once: points x waves in float64 is 128 KiB, which stays in a core's cache."""
 
@@ -23,14 +23,16 @@ _POINTS: Final = 128
 @final
 @dataclass(frozen=True, slots=True)
 class RandomField:
-    """Zero-mean, unit-variance, nearly normal: g(x, y) = sqrt(2/M) sum_m cos(2 pi (kx_m x + ky_m y + phi_m)).
+    """Zero-mean, unit-variance, nearly normal: g(x, y) = sum_m sqrt(2 p_m) cos(2 pi (kx_m x + ky_m y + phi_m)).
 
-    ``kx_per_m``, ``ky_per_m``: spatial frequencies [cycles/m]; ``phase``: [cycles]; arrays (M,), M a power of two.
+    ``kx_per_m``, ``ky_per_m``: spatial frequencies [cycles/m]; ``phase``: [cycles]; ``amplitude``: sqrt(2 p_m), the powers p_m adding up
+    to 1; arrays (M,). The excess kurtosis is -1.5 sum p_m^2.
     """
 
     kx_per_m: FloatArray
     ky_per_m: FloatArray
     phase: FloatArray
+    amplitude: SingleArray
 
     def at(self, x_m: FloatArray, y_m: FloatArray) -> FloatArray:
         """Values at points of any (one) shape. A point's value does not depend on which others are asked for."""
@@ -49,16 +51,20 @@ class RandomField:
         cycles -= other  # in float64; what is left in [-1/2, 1/2] goes well with float32
         waves = cycles.astype(np.float32)
         waves *= np.float32(2.0 * np.pi)
-        return np.asarray(added(np.cos(waves, out=waves)) * np.sqrt(2.0 / self.phase.size))
+        np.cos(waves, out=waves)
+        waves *= self.amplitude[:, None]
+        return added(waves).astype(np.float64)
 
 
 def exponential_field(correlation_m: float, generator: np.random.Generator) -> RandomField:
     """Field with autocorrelation exp(-d/d_corr) (Gudmundson 1991, in the plane).
 
     Its spectrum in the plane is that of the Hankel transform: a wave's angular wavenumber k [rad/m] has
-    distribution function 1 - 1/sqrt(1 + (k d_corr)^2), hence k = sqrt((1-u)^-2 - 1) / d_corr.
+    distribution function 1 - 1/sqrt(1 + (k d_corr)^2), hence k = sqrt((1-u)^-2 - 1) / d_corr. Its tail is heavy: towards
+    short waves the strata of u grow narrower, or single waves of a few metres would stand out as ripples.
     """
-    return _field(lambda u: np.sqrt((1.0 - u) ** -2.0 - 1.0) / correlation_m, generator)
+    edges = 1.0 - np.linspace(1.0, 0.0, _WAVES + 1) ** 2
+    return _field(lambda u: np.sqrt((1.0 - u) ** -2.0 - 1.0) / correlation_m, edges, generator)
 
 
 def gaussian_field(correlation_m: float, generator: np.random.Generator) -> RandomField:
@@ -67,13 +73,13 @@ def gaussian_field(correlation_m: float, generator: np.random.Generator) -> Rand
     Its angular wavenumber k [rad/m] has distribution function 1 - exp(-(k d_corr)^2 / 4), hence
     k = 2 sqrt(-ln(1-u)) / d_corr.
     """
-    return _field(lambda u: 2.0 * np.sqrt(-np.log1p(-u)) / correlation_m, generator)
+    return _field(lambda u: 2.0 * np.sqrt(-np.log1p(-u)) / correlation_m, np.linspace(0.0, 1.0, _WAVES + 1), generator)
 
 
-def _field(wavenumber: Callable[[FloatArray], FloatArray], generator: np.random.Generator) -> RandomField:
-    """Waves with stratified wavenumbers and, in a random pairing, stratified directions; random phases."""
+def _field(wavenumber: Callable[[FloatArray], FloatArray], edges: FloatArray, generator: np.random.Generator) -> RandomField:
+    """Waves with wavenumbers in strata of u and, in a random pairing, stratified directions; random phases; p_m the width of a stratum."""
     jitter_k, order, jitter_angle, phase = generator.random((4, _WAVES))
-    strata = np.arange(_WAVES)
-    k_per_m = wavenumber((strata + jitter_k) / _WAVES) / (2.0 * np.pi)
+    power = np.diff(edges)
+    k_per_m = wavenumber(edges[:-1] + power * jitter_k) / (2.0 * np.pi)
     angle = 2.0 * np.pi * (np.argsort(order) + jitter_angle) / _WAVES
-    return RandomField(k_per_m * np.cos(angle), k_per_m * np.sin(angle), phase)
+    return RandomField(k_per_m * np.cos(angle), k_per_m * np.sin(angle), phase, np.sqrt(2.0 * power).astype(np.float32))

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     Process = Generator[simpy.Event, None, None]
 
 _LEARNER = "learner/"
-STALE_PLAN = "round {} would begin at {:.6g} s, but no device will ever be online again: see availability"
+STALE_PLAN = (
+    "round {} would begin at {:.6g} s, but no device will ever be online again: see availability, or where a recorded mobility ends"
+)
 
 
 class Simulation:

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 import cosim
 from cosim.cli import app
+from cosim.errors import SimulationError
 
 SCENARIO = "scenarios/recorded_traces.yaml"
 TRACE = "scenarios/traces/streets_12dev.csv"
@@ -48,3 +49,11 @@ def test_a_check_opens_the_trace(tmp_path):
     result = CliRunner().invoke(app, ["check", str(tmp_path / "s.yaml")])
     assert result.exit_code == 2
     assert "bad.csv:3: column x_m is 'two', must be a finite number" in result.stderr.replace("\n", "")
+
+
+def test_a_trace_that_ends_before_the_rounds_is_named(tmp_path):
+    (tmp_path / "short.csv").write_text("t_s,device,x_m,y_m\n0,1,20,30\n3,1,20,40\n")
+    scenario = "rounds: 1000\ndevices: {count: 1}\nmobility: {kind: recorded, file: short.csv}\nlearning: {kind: none}\n"
+    (tmp_path / "s.yaml").write_text(scenario)
+    with pytest.raises(SimulationError, match=r"no device will ever be online again: see availability, or where a recorded mobility ends"):
+        cosim.run(cosim.Scenario.load(tmp_path / "s.yaml"), out=tmp_path / "run")

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from cosim.net.fields import exponential_field, gaussian_field
 from cosim.rng import Streams
@@ -32,3 +33,15 @@ def test_one_realisation_has_zero_mean_and_unit_variance_over_a_large_area():
         value = make(50.0, Streams(4).generator("los", 0)).at(x, y)
         assert abs(value.mean()) < 0.035
         assert abs(value.var() - 1.0) < 0.05
+
+
+def test_no_short_wave_stands_out():
+    # P(k d_corr > 8 pi) = 1/sqrt(1 + 64 pi^2) = 4 % of the variance lies in waves shorter than a quarter of d_corr; in 128 equal parts
+    # that would be 5 waves, each a ripple of sqrt(2/128) = 12 % of sigma
+    field = exponential_field(50.0, Streams(5).generator("shadowing", 0, 0))
+    power = field.amplitude.astype(float) ** 2 / 2
+    short = np.hypot(field.kx_per_m, field.ky_per_m) > 4 / 50.0
+    assert power.sum() == pytest.approx(1.0, abs=1e-6)
+    assert power[short].sum() == pytest.approx(0.04, abs=0.004)
+    assert np.count_nonzero(short) > 20
+    assert power[short].max() < 0.004
