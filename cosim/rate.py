@@ -202,9 +202,9 @@ class ErgodicRayleigh:
 
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        inside = (b > 0) & (s > 0) & np.isfinite(b)
-        phi, _, _ = _rayleigh_profile(_ratio(b, s, inside))
-        return np.where(inside, s * phi, np.where(b > 0, s, 0.0)) / LN2
+        with np.errstate(all="ignore"):
+            u = np.fmax(np.fmin(b / s, 1e300), 1e-300)
+        return np.asarray(s * (_rayleigh_value(u) * (1.0 / LN2)) * (b > 0))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:  # noqa: ARG002
         """R'(B) = ((1 + u) e^u E1(u) - 1) / ln 2. Smooth: both sides are the same."""
@@ -322,7 +322,7 @@ WITH_EXPANSION: TypeAlias = Shannon | ErgodicRayleigh | Scaled
 def expansion(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Expansion:
     """R [bit/s], R' [bit/s/Hz] and the bend -B R''/R' of a smooth rate, at the price of one of them where it has a closed form.
 
-    float64 arrays of one shape, 0 < B < inf, s >= 0. Otherwise the bend is a difference quotient, good to about 1e-6.
+    float64 arrays, B of the full shape, 0 < B < inf, s >= 0. Otherwise the bend is a difference quotient, good to about 1e-6.
     """
     if isinstance(rate, WITH_EXPANSION):
         return rate.expansion(bandwidth_hz, snr_hz)
@@ -476,6 +476,16 @@ def _shannon_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]
         p, tail = _series(x[small])
         deficit[small] = x[small] * p - tail
     return u * log, u * deficit, u * marginal
+
+
+def _rayleigh_value(u: FloatArray) -> FloatArray:
+    """Phi = u e^u E1(u), as in ``_rayleigh_profile``."""
+    from scipy.special import exp1
+
+    high = u >= _WIDE
+    if high.any():
+        return _rayleigh_profile(u)[0]
+    return np.asarray(u * np.exp(u) * exp1(u))
 
 
 def _rayleigh_profile(u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -76,24 +76,29 @@ class Demand:
         knots = self._chords[-1].knots(share_hz, self._snr_hz)
         return Pieces(knots, (self.least_hz, self.most_hz), (self._pull, self._compute_s, self._bits), log_price)
 
-    def clear_smoothly(self, share_hz: FloatArray, band_hz: float) -> tuple[FloatArray, float] | None:
+    def clear_smoothly(self, band_hz: float, tolerance: float) -> tuple[FloatArray, float] | None:
         """Shares that sum to the band, and their log price, were the rate smooth; None if the iteration does not settle.
 
         Newton's method for all devices and the price at once: around its present share each device's demand is a power law in the
         price, cut to its range, and for power laws the price that clears the band is found without asking for rates.
-        Steps shrink quadratically, and the market is cleared only as well as the next step needs it.
+        The first power laws join the ends of the ranges. Steps shrink quadratically, and the market is cleared only as well as the next
+        step needs it. It ends with a step of ``tolerance`` (relative): the next one would be about its square.
         """
-        log_b = np.minimum(np.maximum(np.log(np.maximum(share_hz, _TINY * self.most_hz)), self._low), self._high)
-        height, slope = self._tangents(log_b)
-        log_price, moved = float(height @ share_hz) / float(share_hz.sum()), 1.0
+        height, end = self._edges
+        slope = np.minimum((end - height) / (self._high - self._low), _FLAT)
+        log_price = 0.5 * float(np.add.reduce(height + end)) / height.size
+        log_price, log_b = self._clear_power_laws(self._low, (height, slope), log_price, (band_hz, 1e-2))
+        moved = 1.0
         for _ in range(30):
-            log_price, trial = self._clear_power_laws(log_b, (height, slope), log_price, (band_hz, 1e-2 * moved * moved + 1e-15))
-            moved = float(np.maximum.reduce(np.abs(trial - log_b)))
+            tangents = self._tangents(log_b)
+            for precision in (1e-3 * min(moved, 1.0) ** 2, 1e-15):
+                log_price, trial = self._clear_power_laws(log_b, tangents, log_price, (band_hz, max(precision, 1e-15)))
+                moved = float(np.maximum.reduce(np.abs(trial - log_b)))
+                if moved > tolerance:
+                    break
+            else:
+                return np.exp(trial), log_price
             log_b = trial
-            if moved <= 1e-8:  # the next step would be about 1e-16
-                share = np.exp(log_b)
-                return (share, log_price) if abs(share.sum() / band_hz - 1.0) <= 1e-12 else None
-            height, slope = self._tangents(log_b)
         return None
 
     def _clear_power_laws(
@@ -129,10 +134,10 @@ class Demand:
         return log_price, trial
 
     def _tangents(self, log_b: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Log marginal value of the smooth rate, ln(w C R' / (t_u R + Q)^2) >= -1e4, and its derivative by log B."""
+        """Log marginal value of the smooth rate, ln(w C R' / (t_u R + Q)^2) >= -1e4, and its derivative by log B, (..., n)."""
         height, slope = np.empty_like(log_b), np.empty_like(log_b)
-        for start in range(0, log_b.size, _CHUNK):  # temporaries that stay in the cache
-            part = slice(start, start + _CHUNK)
+        for start in range(0, log_b.shape[-1], _CHUNK):  # temporaries that stay in the cache
+            part = (..., slice(start, start + _CHUNK))
             bandwidth, compute_s = np.exp(log_b[part]), self._compute_s[part]
             value, rise, bend = expansion(self._smooth, bandwidth, self._snr_hz[part])
             work = compute_s * value + self._bits[part]
@@ -142,9 +147,9 @@ class Demand:
         return height, slope
 
     @cached_property
-    def _edges(self) -> tuple[FloatArray, FloatArray]:
-        """Log marginal value of the smooth rate at the lower and the upper end of the ranges."""
-        return self._tangents(self._low)[0], self._tangents(self._high)[0]
+    def _edges(self) -> FloatArray:
+        """Log marginal value of the smooth rate at the lower and the upper end of the ranges, (2, n)."""
+        return self._tangents(np.stack([self._low, self._high]))[0]
 
     def _search(self, log_price: float, guess_hz: FloatArray) -> FloatArray:
         """Root of ln w y'(B) = log price in log B: Newton's method, kept inside a bracket.

@@ -88,11 +88,12 @@ def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
     Smooth demand: all conditions at once. Whole blocks: among the pieces around the answer for smooth demand, then around the
     answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
     """
-    start = fill(demand.least_hz, demand.most_hz, band)
-    settled = demand.clear_smoothly(start, band)
+    settled = demand.clear_smoothly(band, 1e-6 if demand.is_smooth else 1e-2)
     if settled is not None and demand.is_smooth:
         return np.minimum(np.maximum(settled[0], demand.least_hz), demand.most_hz), math.exp(settled[1])
-    share, log_price = settled or (start, demand.typical_log_price(demand.least_hz, demand.most_hz))
+    if settled is None:
+        settled = fill(demand.least_hz, demand.most_hz, band), demand.typical_log_price(demand.least_hz, demand.most_hz)
+    share, log_price = settled
     for _ in range(_WINDOWS):
         pieces = demand.around(share, log_price)
         if pieces is None:
