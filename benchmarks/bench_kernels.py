@@ -1,9 +1,9 @@
-"""What the channel costs per device and slot, against a bare numpy sum of the same plane waves.
+"""What the channel costs per device and slot, against a bare numpy sum of as many sinusoids.
 
     python benchmarks/bench_kernels.py [--devices 50] [--slots 100] [--slot 0.01] [--repeat 30]
 
 The two are timed in turn, so that a machine that grows slower or faster does so for both. The bare sum evaluates
-|sum_m exp(2 pi i phase_m)|^2 / M for phases that are given, in float64 and in float32; the channel also finds
+|sum_m a_m cos(2 pi phase_m)|^2 for phases and complex amplitudes that are given, in float64 and in float32; the channel also finds
 where the devices are, what they have travelled, path loss, shadowing and line of sight.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from cosim.net.availability import Always
 from cosim.net.channel import Channel
 from cosim.net.compute import Constant
+from cosim.net.fading import Jakes
 from cosim.net.geometry import Area, Devices, Site
 from cosim.net.mobility import RandomWaypoint
 from cosim.net.world import World
@@ -26,14 +27,16 @@ def main():
     options = arguments()
     world = urban_world(options.devices)
     ids, slots = np.arange(options.devices), np.arange(options.slots) * options.slot
-    cycles = np.random.default_rng(1).uniform(-0.5, 0.5, (32, options.slots, options.devices))
-    single = cycles.astype(np.float32)
+    rng = np.random.default_rng(1)
+    cycles = rng.uniform(-0.5, 0.5, (Jakes().sinusoids, options.slots, options.devices))
+    parts = rng.normal(size=(2, Jakes().sinusoids, 1, options.devices))
+    single, single_parts = cycles.astype(np.float32), parts.astype(np.float32)
     kernels = {
         "world.gain": lambda begin_s: world.gain(slots + begin_s, ids),
         "world.mean_gain": lambda begin_s: world.mean_gain(slots + begin_s + 5000.0, ids),
         "world.motion": lambda begin_s: world.motion(slots + begin_s, ids),
-        "bare sum, float64": lambda _: bare_sum(cycles, 2.0 * np.pi),
-        "bare sum, float32": lambda _: bare_sum(single, np.float32(2.0 * np.pi)),
+        "bare sum, float64": lambda _: bare_sum(cycles, parts, 2.0 * np.pi),
+        "bare sum, float32": lambda _: bare_sum(single, single_parts, np.float32(2.0 * np.pi)),
     }
     spent = {name: [] for name in kernels}
     for turn in range(options.repeat):
@@ -70,9 +73,10 @@ def urban_world(devices):
     )
 
 
-def bare_sum(cycles, full_circle):
-    angle = cycles * full_circle
-    return (np.cos(angle).sum(axis=0) ** 2 + np.sin(angle).sum(axis=0) ** 2) / len(cycles)
+def bare_sum(cycles, parts, full_circle):
+    waves = np.cos(cycles * full_circle)
+    real, imaginary = ((part * waves).sum(axis=0) for part in parts)
+    return real**2 + imaginary**2
 
 
 if __name__ == "__main__":
