@@ -10,6 +10,8 @@ from cosim.interfaces import FloatArray
 from cosim.rate import Rate, tangent
 
 _STEPS = 40
+_DEEP = 300.0
+"""Shares are followed down to e^-300 of the band."""
 
 
 def finish_together(
@@ -50,7 +52,7 @@ def _moment(
     early = max(early, float(own_time_s.max()))
     for _ in range(100):
         left_s = tau_s - own_time_s
-        trial = np.minimum(at_one_s - stretch * np.log(left_s), most)
+        trial = np.minimum(np.maximum(at_one_s - stretch * np.log(left_s), most - _DEEP), most)
         share = np.exp(trial)
         total = float(np.add.reduce(share))
         excess = math.log(total / band_hz)
