@@ -104,6 +104,11 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "dataset": {
             "fashion_mnist_small": "cosim.learn.data:FashionMNISTSmall",
             "fashion_mnist": "cosim.learn.data:FashionMNIST",
+            "mnist": "cosim.learn.data:MNIST",
+            "cifar10": "cosim.learn.data_cifar:CIFAR10",
+            "digits": "cosim.learn.data:Digits",
+            "npz": "cosim.learn.data_npz:NPZ",
+            "table": "cosim.learn.data_table:Table",
         },
         "partition": {
             "iid": "cosim.learn.partition:IID",

@@ -1,4 +1,4 @@
-"""The IDX format of the MNIST family: gzip-compressed unsigned bytes behind a short big-endian header.
+"""The IDX format of the MNIST family: unsigned bytes, gzip-compressed or not, behind a short big-endian header.
 
 Header: two zero bytes, 0x08 (unsigned byte), the number of dimensions, then each dimension as a 4-byte integer.
 Source: "The IDX file format", on the MNIST database's page (LeCun, Cortes, Burges).
@@ -18,11 +18,12 @@ from cosim.errors import ScenarioError
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in a gzip-compressed IDX file of unsigned bytes. Raises ScenarioError that names the file and what is wrong."""
+    """The array in an IDX file of unsigned bytes, ``.gz`` or not. Raises ScenarioError that names the file and what is wrong."""
     try:
-        data = gzip.decompress(path.read_bytes())
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:  # BadGzipFile is an OSError
-        raise ScenarioError(f"{path}: cannot be read as a gzip file: {error}") from error
+        raise ScenarioError(f"{path}: cannot be read{' as a gzip file' if path.suffix == '.gz' else ''}: {error}") from error
     try:
         return parse_idx(data, dimensions)
     except ValueError as error:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cosim.errors import ScenarioError
-from cosim.learn.data import FILES, SMALL_FILE, SYSTEM_FOLDER, FashionMNIST, FashionMNISTSmall, download
+from cosim.learn.data import DIGITS_FILE, FILES, MNIST, SMALL_FILE, SYSTEM_FOLDER, Digits, FashionMNIST, FashionMNISTSmall
+from cosim.learn.data_download import download
 from cosim.learn.idx import parse_idx, read_idx
 
 
@@ -121,21 +122,86 @@ def server(tmp_path):
 
 def test_files_are_downloaded_once_and_checked(tmp_path, server):
     url, checksums = server
-    paths = download(url, checksums, tmp_path / "cache")
+    paths = download("Set", url, checksums, tmp_path / "cache")
     assert [path.name for path in paths] == list(FILES)
     for path in (tmp_path / "www").iterdir():
         path.unlink()
-    assert download(url, checksums, tmp_path / "cache") == paths
+    assert download("Set", url, checksums, tmp_path / "cache") == paths
     assert FashionMNIST(folder=tmp_path / "cache").load().train_images.shape == (6, 1, 28, 28)
 
 
 def test_a_wrong_checksum_is_an_error(tmp_path, server):
     url, checksums = server
-    with pytest.raises(ScenarioError, match="cannot be downloaded"):
-        download(url, {**checksums, FILES[1]: "md5:" + "0" * 32}, tmp_path / "cache")
+    with pytest.raises(ScenarioError, match=r"Set: train-labels.*checksum is wrong.*put them in a folder"):
+        download("Set", url, {**checksums, FILES[1]: "md5:" + "0" * 32}, tmp_path / "cache")
 
 
 def test_a_server_without_the_files_is_an_error(tmp_path, server):
     url, checksums = server
-    with pytest.raises(ScenarioError, match="cannot be downloaded"):
-        download(url + "nothing/", checksums, tmp_path / "cache")
+    with pytest.raises(ScenarioError, match=r"answers 404 .*or use dataset.kind fashion_mnist_small or digits"):
+        download("Set", url + "nothing", checksums, tmp_path / "cache")
+
+
+class Bad(http.server.BaseHTTPRequestHandler):
+    """Promises 1000 bytes, sends ten, and then either hangs up or says nothing more until it is told to."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"0123456789")
+        self.wfile.flush()
+        if self.server.stalls:
+            self.server.enough.wait(20)
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.mark.parametrize(("stalls", "message"), [(False, "broke off before the file was whole"), (True, "no answer for 0.2 s")])
+def test_short_and_stalled_answers_are_told_and_leave_nothing(tmp_path, stalls, message):
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bad)
+    httpd.stalls, httpd.enough = stalls, threading.Event()
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    try:
+        with pytest.raises(ScenarioError, match=message) as caught:
+            download("Set", f"http://127.0.0.1:{httpd.server_port}/", {"a.gz": "md5:" + "0" * 32}, tmp_path / "cache", timeout_s=0.2)
+    finally:
+        httpd.enough.set()
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+    assert "put them in a folder and name it in dataset.folder" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "cache" / "a.gz").exists()
+
+
+def test_no_server_is_told(tmp_path):
+    with pytest.raises(ScenarioError, match="no connection to the server"):
+        download("Set", "http://127.0.0.1:9/", {"a.gz": "md5:" + "0" * 32}, tmp_path)
+
+
+def test_mnist_is_read_from_plain_files_too(tmp_path):
+    write_set(tmp_path)
+    compressed = MNIST(folder=tmp_path).load()
+    for name in FILES:
+        (tmp_path / name.removesuffix(".gz")).write_bytes(gzip.decompress((tmp_path / name).read_bytes()))
+        (tmp_path / name).unlink()
+    plain = MNIST(folder=tmp_path).load()
+    np.testing.assert_array_equal(plain.train_images, compressed.train_images)
+    images = read_idx(tmp_path / "t10k-images-idx3-ubyte", 3)
+    np.testing.assert_allclose(plain.test_images[:, 0], (images / 255 - 0.1307) / 0.3081, atol=1e-5)
+
+
+def test_digits_are_scikit_learns_and_normalised():
+    data = Digits().load()
+    assert data.train_images.shape == (1437, 1, 8, 8)
+    assert data.train_images.mean() == pytest.approx(0, abs=0.002)
+    assert data.train_images.std() == pytest.approx(1, abs=0.002)
+    assert set(data.test_labels.tolist()) == set(range(10))
+    datasets = pytest.importorskip("sklearn.datasets")
+    theirs = datasets.load_digits()
+    with np.load(DIGITS_FILE, allow_pickle=False) as shipped:
+        np.testing.assert_array_equal(np.concatenate([shipped["train_images"], shipped["test_images"]]), theirs.images)
+        np.testing.assert_array_equal(np.concatenate([shipped["train_labels"], shipped["test_labels"]]), theirs.target)

@@ -1,14 +1,20 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from cosim.catalog import KINDS, kind_of, make, resolve
+from cosim.learn.data import SMALL_FILE
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
 
-REQUIRED = {"torch_module": {"factory": "my_models:make"}}  # fields without a default
+REQUIRED = {  # fields without a default
+    "torch_module": {"factory": "my_models:make"},
+    "npz": {"file": str(SMALL_FILE)},
+    "table": {"file": str(Path(__file__).parents[3] / "scenarios" / "traces" / "streets_12dev.csv"), "label": "device"},
+}
 ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "codec", "aggregator")
 
 
