@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _WIDTH_HZ: Final = 180e3
 """Widest sub-band of an uplink without blocks: twelve subcarriers of 15 kHz."""
-_CHUNK: Final = 4_194_304
-"""Times x devices x sub-bands evaluated at once (32 MiB): bounds the memory beside the result."""
+_CHUNK: Final = 524_288
+"""Times x devices x sub-bands evaluated at once (4 MiB): bounds the memory beside the result."""
 
 
 def band_of(uplink: Uplink) -> Band:

@@ -129,8 +129,8 @@ class TapProcess:
     ) -> FloatArray:
         """``reduce`` of |h|^2, a few times at once: bounds the memory."""
         rows = max(1, _LINKS // max(1, device_ids.size))
-        parts = [reduce(self._response(times_s[part], travelled_m[part], device_ids)) for part in pieces(times_s.size, rows)]
-        return np.concatenate(parts or [reduce(np.empty((*travelled_m.shape, self.turns.shape[1])))])
+        parts = [reduce(self._response(times_s[part], travelled_m[part], device_ids)) for part in pieces(max(1, times_s.size), rows)]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _response(self, times_s: FloatArray, travelled_m: FloatArray, device_ids: IntArray) -> FloatArray:
         """|h|^2 (T, n, F).
@@ -140,9 +140,9 @@ class TapProcess:
         """
         taps = np.empty((*travelled_m.shape, 1, len(self.turns)), np.complex64)
         for part, values in zip((taps.real, taps.imag), self.amplitudes(times_s, travelled_m, device_ids), strict=True):
-            part[:, :, 0] = np.moveaxis(values, 0, -1)
+            part[:, :, 0] = values.transpose(1, 2, 0)
         power = np.empty((*travelled_m.shape, self.turns.shape[1]))
         for columns in pieces(power.shape[2], _WIDTH):
-            response = taps @ np.ascontiguousarray(self.turns[:, columns])
-            power[:, :, columns] = response.real[:, :, 0] ** 2 + response.imag[:, :, 0] ** 2
+            response = (taps @ np.ascontiguousarray(self.turns[:, columns]))[:, :, 0]
+            power[:, :, columns] = response.real**2 + response.imag**2
         return power

@@ -1,5 +1,7 @@
 """The world is a function of (seed, device, t): asking changes nothing, order and company do not matter, bit for bit."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,7 +33,7 @@ CHANNELS = {
 MOBILITIES = {"static": Static(), "waypoint": RandomWaypoint(speed_min_m_s=5.0, speed_max_m_s=30.0, pause_max_s=2.0)}
 
 
-def world(seed=1, count=COUNT, channel="uma", mobility="waypoint"):
+def world(seed=1, count=COUNT, channel="uma", mobility="waypoint", subbands=25):
     return World(
         streams=Streams(seed),
         area=Area(width_m=400.0, height_m=300.0),
@@ -41,7 +43,7 @@ def world(seed=1, count=COUNT, channel="uma", mobility="waypoint"):
         channel=CHANNELS[channel],
         compute=ShiftedExponential(),
         availability=OnOff(mean_on_s=7.0, mean_off_s=3.0),
-        band=Band(9e6, 25),
+        band=Band(9e6, subbands),
     )
 
 
@@ -118,3 +120,18 @@ def test_a_sub_band_has_one_answer_too(seed, times, ids):
     whole = world(seed, channel="tdl").subbands.gain(later, np.arange(COUNT))
     part = world(seed, 40, channel="tdl").subbands.gain(times, ids)
     np.testing.assert_array_equal(part, whole[np.searchsorted(later, times)][:, ids])
+
+
+@pytest.mark.parametrize(("count", "channel", "result_bytes"), [(10_000, "uma", 8), (1_000, "tdl", 8 * 50)])
+def test_many_devices_need_little_memory_beside_the_result(count, channel, result_bytes):
+    # 40 slots: all sinusoids at once would be 400,000 x 16 or 40,000 x 96 numbers of 8 bytes, 50 or 30 MB for each array of them
+    many = world(1, count, channel, subbands=50)
+    ids, times = np.arange(count), np.arange(40) * 0.01
+    gain = many.gain if channel == "uma" else many.subbands.gain
+    gain(times[:1], ids)
+    tracemalloc.start()
+    size = gain(times + 0.01, ids).nbytes
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 40 * count * result_bytes
+    assert peak - size < 25e6

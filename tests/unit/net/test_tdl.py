@@ -44,6 +44,16 @@ def test_neither_order_nor_company_nor_number_of_devices_moves_a_bit():
         )
 
 
+def test_a_wide_band_in_pieces_has_one_answer_too():
+    # 273 blocks are three products; a link alone, at an odd place in memory, and among others
+    wide, narrow = Band(273 * 180e3, 273), Band(91 * 180e3, 91)
+    whole = start(TappedDelayLine(), band=wide).subband_power(TIMES, TRAVELLED, IDS)
+    alone = start(TappedDelayLine(), band=wide).subband_power(TIMES[5:6], TRAVELLED[5:6, 7:8], IDS[7:8])
+    np.testing.assert_array_equal(alone[0, 0], whole[5, 7])
+    middle = start(TappedDelayLine(), band=narrow).subband_power(TIMES, TRAVELLED, IDS)
+    np.testing.assert_allclose(whole[:, :, 91:182], middle, atol=1e-4)
+
+
 def test_the_response_is_that_of_its_taps():
     process = start(TappedDelayLine(profile="E", delay_spread_s=200e-9))
     real, imaginary = process.amplitudes(TIMES, TRAVELLED, IDS)
