@@ -99,7 +99,10 @@ class _Known:
         def excess(price: float) -> float:
             return float(np.log(max(self._demand(price, least, most=False).sum(), 1e-300) / band_hz))
 
-        cheap, dear = float(self._height[:, -1].min()) - 1.0, float(self._height[:, 0].max()) + 1.0
+        dear = float(self._height[:, 0].max()) + 1.0
+        cheap = float(np.min(self._height, where=self._height > FLOOR, initial=dear)) - 1.0
+        if excess(cheap) <= 0:  # the band is enough for all that is worth anything
+            return FLOOR, self._demand(cheap, least, most=False), self._demand(FLOOR, least, most=True)
         price = falling_root(excess, cheap, dear)
         hair = 2e-14 * (1.0 + abs(price))
         return price, self._demand(price, least, most=False), self._demand(price - hair, least, most=True)

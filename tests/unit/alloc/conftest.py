@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cosim.alloc.energy import planned_energy_j
+from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import least_feasible_threshold, unpruned_latency
-from cosim.interfaces import AllocationProblem
+from cosim.interfaces import AllocationProblem, EnergyLimit
 from cosim.rate import Blocks, ErgodicRayleigh, ErgodicTruncated, Shannon, TruncatedShannon
 
 RATES = [
@@ -71,5 +73,30 @@ def random_problem():
         )
         least, most = least_feasible_threshold(loose), unpruned_latency(loose)
         return dataclasses.replace(loose, latency_threshold_s=least + tightness * (most - least))
+
+    return make
+
+
+@pytest.fixture
+def with_energy():
+    """Puts an energy record into a problem: budgets are ``share`` of what each device would spend in ``kkt`` at full power and clock."""
+
+    def make(problem, rng, share, **fields):
+        n = problem.weight.size
+        limit = {
+            "budget_j": np.full(n, np.inf),
+            "fixed_compute_s": 0.3 * problem.fixed_time_s,
+            "compute_power_w": 10 ** rng.uniform(-1.5, 0.5, n),
+            "frequency_hz": rng.uniform(1e9, 2e9, n),
+            "frequency_min_hz": np.full(n, 2e8),
+            "power_w": np.full(n, 0.2),
+            "power_min_w": np.full(n, 1e-7),
+            "efficiency": 0.35,
+        } | fields
+        free = dataclasses.replace(problem, energy=EnergyLimit(**limit))
+        answer = KKT().allocate(free, rng)
+        spent = planned_energy_j(free, answer.prune_ratio, np.maximum(answer.bandwidth_hz, 1.0))
+        budget = np.where(np.isfinite(spent), spent * share, 1.0)
+        return dataclasses.replace(free, energy=EnergyLimit(**limit | {"budget_j": budget}))
 
     return make

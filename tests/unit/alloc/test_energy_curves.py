@@ -1,0 +1,96 @@
+"""y(B) under an energy budget: against a search over powers and clocks, its slope, and that it is concave."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosim.alloc.closed_forms import bandwidth_range_hz
+from cosim.alloc.energy import at_settings, planned_energy_j
+from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz
+from cosim.rate import Blocks, ErgodicRayleigh, ErgodicTruncated, Shannon, TruncatedShannon
+
+HOMOGENEOUS = [Shannon(), ErgodicRayleigh(), TruncatedShannon(), ErgodicTruncated(TruncatedShannon())]
+
+
+def kept_by_search(problem, device, share, points=400):
+    """Largest y of one device over a grid of powers and clocks: the least of what time and energy allow."""
+    limit = problem.energy
+    power = np.geomspace(limit.power_min_w[device] / limit.power_w[device], 1.0, points)[:, None]
+    clock = np.geomspace(limit.frequency_min_hz[device] / limit.frequency_hz[device], 1.0, points)[None, :]
+    per_bit = 1 / problem.rate.value(share, problem.snr_hz[device] * power)
+    own, work = limit.fixed_compute_s[device], problem.prunable_time_s[device]
+    time_left = problem.latency_threshold_s - problem.fixed_time_s[device] + own - own / clock - problem.fixed_bits[device] * per_bit
+    draw, cost = limit.power_w[device] / limit.efficiency * power, limit.compute_power_w[device] * clock**2
+    energy_left = limit.budget_j[device] - cost * own - draw * problem.fixed_bits[device] * per_bit
+    by_time = time_left / (work / clock + problem.prunable_bits[device] * per_bit)
+    return np.minimum(by_time, energy_left / (cost * work + draw * problem.prunable_bits[device] * per_bit)).max()
+
+
+@pytest.mark.parametrize("share", [0.9, 0.4])
+def test_no_power_and_clock_keeps_more(random_problem, with_energy, rate, share):
+    rng = np.random.default_rng(1)
+    problem = with_energy(random_problem(rng, 4, rate), rng, share)
+    least, most = curve_range_hz(problem, EnergyCurves(problem))
+    middle = np.sqrt(np.where(np.isfinite(least), least, 0.1 * most) * most)
+    found = EnergyCurves(problem).at(middle)
+    for device in range(4):
+        search = kept_by_search(problem, device, middle[device])
+        assert search <= found.kept[device] + 1e-12
+        assert found.kept[device] <= search + 0.02
+
+
+def test_the_choice_keeps_time_and_energy(random_problem, with_energy, rate):
+    rng = np.random.default_rng(2)
+    problem = with_energy(random_problem(rng, 8, rate), rng, 0.6)
+    share = np.full(8, problem.bandwidth_hz / 8)
+    found, limit = EnergyCurves(problem).at(share), problem.energy
+    power, clock, ratio = found.power * limit.power_w, found.clock * limit.frequency_hz, 1 - found.kept
+    spent = planned_energy_j(problem, ratio, share, power_w=power, frequency_hz=clock)
+    assert (spent <= limit.budget_j * (1 + 1e-12)).all()
+    slow = at_settings(problem, power, clock)
+    upload_s = (problem.fixed_bits + found.kept * problem.prunable_bits) / problem.rate.value(share, slow.snr_hz)
+    assert (slow.fixed_time_s + found.kept * slow.prunable_time_s + upload_s <= problem.latency_threshold_s * (1 + 1e-12)).all()
+
+
+@pytest.mark.parametrize("rate", HOMOGENEOUS, ids=repr)
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_concave_with_the_slope_it_says(random_problem, with_energy, rate, share):
+    """Each chord lies between the slope to the right of its left end and the slope to the left of its right end."""
+    rng = np.random.default_rng(3)
+    problem = with_energy(random_problem(rng, 12, rate), rng, share)
+    curves = EnergyCurves(problem)
+    least, most = bandwidth_range_hz(problem)
+    bandwidth = np.geomspace(0.5 * least, np.minimum(most, problem.bandwidth_hz), 300)
+    found = curves.at(bandwidth)
+    chord = np.diff(found.kept, axis=0) / np.diff(bandwidth, axis=0)
+    noise = 1e-14 / np.diff(bandwidth, axis=0)
+    known = found.kept[:-1] > 0
+    assert (found.left_per_hz >= found.right_per_hz * (1 - 1e-9)).all()
+    assert (chord - found.right_per_hz[:-1] <= 1e-9 * chord + noise)[known].all()
+    assert (found.left_per_hz[1:] - chord <= 1e-9 * chord + noise)[known].all()
+
+
+def test_whole_blocks_keep_less_than_the_rate_they_interpolate(random_problem, with_energy):
+    rng = np.random.default_rng(4)
+    problem = with_energy(random_problem(rng, 5, Blocks(Shannon(), 360e3)), rng, 0.7)
+    smooth = dataclasses.replace(problem, rate=Shannon())
+    share = np.linspace(4e5, 3e6, 50)[:, None] * np.ones(5)
+    blocks, bound = (EnergyCurves(made).at(share).kept for made in (problem, smooth))
+    assert (blocks <= bound + 1e-12).all()
+    whole = 360e3 * np.arange(1, 8)[:, None] * np.ones(5)
+    at_ends, smooth_ends = (EnergyCurves(made).at(whole).kept for made in (problem, smooth))
+    assert at_ends == pytest.approx(smooth_ends, abs=1e-12)
+
+
+def test_range_ends_where_the_curve_says(random_problem, with_energy):
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 8, Shannon()), rng, 0.8)
+    curves = EnergyCurves(problem)
+    least, most = curve_range_hz(problem, curves)
+    inside = np.isfinite(least)
+    assert inside.sum() >= 4
+    at_least = curves.at(np.where(inside, least, 1.0)).kept
+    assert at_least[inside] == pytest.approx(1 - problem.prune_max[inside], abs=1e-12)
+    full = most < 2 * problem.bandwidth_hz
+    assert curves.at(most).kept[full] == pytest.approx(1.0, abs=1e-12)

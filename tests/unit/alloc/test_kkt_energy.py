@@ -1,0 +1,190 @@
+"""Energy budgets: certificates, limits, edges."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from cosim.alloc.energy import at_settings, planned_energy_j
+from cosim.alloc.kkt import KKT
+from cosim.alloc.kkt_energy import KKTEnergy
+from cosim.alloc.problem import check_allocation
+from cosim.errors import AllocationError
+from cosim.interfaces import EnergyLimit
+from cosim.rate import Blocks, Shannon, TruncatedShannon
+
+RNG = np.random.default_rng(0)  # nothing draws from it
+
+
+def spent_j(problem, answer):
+    return planned_energy_j(
+        problem, answer.prune_ratio, answer.bandwidth_hz, power_w=answer.transmit_power_w, frequency_hz=answer.frequency_hz
+    )
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+def test_the_certificate_proves_the_optimum(random_problem, with_energy, rate, share):
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 4, rate), rng, share)
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    found = answer.certificate
+    if isinstance(rate, Blocks):  # the gap is a bound with a rate that is nowhere less
+        assert max(found.primal, found.dual, found.complementarity) <= 1e-9
+        assert found.gap <= 0.02
+    else:
+        assert found.worst <= 1e-9
+    assert (spent_j(problem, answer) <= problem.energy.budget_j * (1 + 1e-9)).all()
+
+
+def test_without_limit_it_is_kkt_at_full_power_and_clock(random_problem, with_energy, rate):
+    rng = np.random.default_rng(6)
+    problem = with_energy(random_problem(rng, 8, rate), rng, np.inf)
+    answer, free = KKTEnergy().allocate(problem, RNG), KKT().allocate(problem, RNG)
+    assert answer.objective == pytest.approx(free.objective, rel=1e-9)
+    assert np.array_equal(answer.transmit_power_w, problem.energy.power_w)
+    assert np.array_equal(answer.frequency_hz, problem.energy.frequency_hz)
+
+
+def test_a_problem_without_an_energy_record_is_that_of_kkt(problem):
+    answer = KKTEnergy().allocate(problem(4), RNG)
+    assert answer.transmit_power_w is None
+    assert np.array_equal(answer.bandwidth_hz, KKT().allocate(problem(4), RNG).bandwidth_hz)
+
+
+def test_more_energy_never_prunes_more(random_problem, with_energy):
+    rng = np.random.default_rng(7)
+    problem = random_problem(rng, 6, Shannon())
+    made = with_energy(problem, np.random.default_rng(8), 1.0)
+    budgets = [
+        dataclasses.replace(made, energy=dataclasses.replace(made.energy, budget_j=share * made.energy.budget_j))
+        for share in (0.5, 0.7, 0.9, 1.1, 2.0)
+    ]
+    objectives = [KKTEnergy().allocate(made, RNG).objective for made in budgets]
+    assert all(more <= less for less, more in itertools.pairwise(objectives))
+    assert objectives[-1] < 0.9 * objectives[0]
+
+
+def test_a_budget_is_worth_turning_power_and_clock_down(random_problem, with_energy):
+    """Keeping the same budget by pruning alone, at full power and clock, costs more."""
+    rng = np.random.default_rng(9)
+    problem = with_energy(random_problem(rng, 6, Shannon()), rng, 0.7)
+    limit = problem.energy
+    fixed = dataclasses.replace(limit, frequency_min_hz=limit.frequency_hz, power_min_w=limit.power_w)
+    free, stiff = (KKTEnergy().allocate(dataclasses.replace(problem, energy=energy), RNG) for energy in (limit, fixed))
+    assert np.array_equal(stiff.transmit_power_w[stiff.selected], limit.power_w[stiff.selected])
+    assert stiff.certificate.worst <= 1e-9
+    assert free.objective < 0.95 * stiff.objective
+
+
+def test_who_cannot_keep_the_budget_is_left_out(random_problem, with_energy):
+    rng = np.random.default_rng(10)
+    problem = with_energy(random_problem(rng, 5, Shannon()), rng, 1.0)
+    poor = np.arange(5) == 2
+    limit = dataclasses.replace(problem.energy, budget_j=np.where(poor, 1e-9, problem.energy.budget_j))
+    answer = KKTEnergy().allocate(dataclasses.replace(problem, energy=limit), RNG)
+    assert answer.selected.tolist() == (~poor).tolist()
+    assert not answer.feasible
+    assert np.isnan(answer.transmit_power_w[2])
+    assert answer.certificate.worst <= 1e-9
+
+
+@pytest.mark.parametrize("fields", [
+    {"compute_power_w": np.zeros(4)},
+    {"fixed_compute_s": np.zeros(4)},
+    {"efficiency": 1.0},
+    {"frequency_min_hz": np.array([1e8, 1e6, 1e9, 1e9])},
+], ids=["computing is free", "nothing fixed to compute", "perfect amplifier", "clock ranges of many widths"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change", [{}, {"prunable_time_s": np.zeros(4)}, {"fixed_bits": np.zeros(4)}, {"prunable_bits": np.zeros(4)}], ids=str
+)
+def test_edges(random_problem, with_energy, fields, change):
+    rng = np.random.default_rng(11)
+    problem = dataclasses.replace(random_problem(rng, 4, Shannon()), **change)
+    problem = with_energy(problem, rng, 0.8, **{"frequency_hz": np.full(4, 1e9), "frequency_min_hz": np.full(4, 1e8)} | fields)
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert answer.certificate.worst <= 1e-9
+
+
+def test_units_do_not_matter(random_problem, with_energy):
+    rng = np.random.default_rng(12)
+    problem = with_energy(random_problem(rng, 5, Shannon()), rng, 0.7)
+    limit = problem.energy
+    milli = {name: 1e3 * getattr(limit, name) for name in ("budget_j", "compute_power_w", "power_w", "power_min_w")}
+    one = KKTEnergy().allocate(problem, RNG)
+    other = KKTEnergy().allocate(dataclasses.replace(problem, energy=dataclasses.replace(limit, **milli)), RNG)
+    assert other.objective == pytest.approx(one.objective, rel=1e-9)
+    assert other.bandwidth_hz == pytest.approx(one.bandwidth_hz, rel=1e-6)
+
+
+def test_straight_rates_too(random_problem, with_energy):
+    """A capped rate makes power beyond the cap useless: it is turned down to where the cap begins to bind."""
+    rng = np.random.default_rng(13)
+    problem = with_energy(random_problem(rng, 5, TruncatedShannon()), rng, 0.9)
+    problem = dataclasses.replace(problem, snr_hz=np.full(5, 1e11))
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert answer.certificate.worst <= 1e-9
+    assert (answer.transmit_power_w < problem.energy.power_w).all()
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"transmit_power_w": None}, "belong together"),
+    ({"transmit_power_w": lambda power: power[:-1]}, r"transmit_power_w has shape \(2,\), must be \(3,\)"),
+    ({"transmit_power_w": lambda power: power * 3.0}, r"device \d+: transmit_power_w is above its largest \(.* against 0\.2, difference"),
+    ({"frequency_hz": lambda clock: clock * 1e-3}, r"device \d+: frequency_hz is below its least"),
+    ({"frequency_hz": lambda clock: clock * np.nan}, r"device \d+: frequency_hz is below its least"),
+], ids=str)  # fmt: skip
+def test_broken_answers(random_problem, with_energy, changes, message):
+    rng = np.random.default_rng(14)
+    problem = with_energy(random_problem(rng, 3, Shannon()), rng, 0.9)
+    answer = KKTEnergy().allocate(problem, RNG)
+    changed = {name: change(getattr(answer, name)) if callable(change) else change for name, change in changes.items()}
+    with pytest.raises(AllocationError, match=message):
+        check_allocation(problem, dataclasses.replace(answer, **changed))
+
+
+def test_a_plan_above_the_budget_is_refused(random_problem, with_energy):
+    rng = np.random.default_rng(15)
+    problem = with_energy(random_problem(rng, 3, Shannon()), rng, 0.6)
+    answer = KKTEnergy().allocate(problem, RNG)
+    less = np.where(np.arange(3) == 1, 0.9, 1.0) * problem.energy.budget_j
+    with pytest.raises(AllocationError, match=r"device \d+: planned energy is above energy\.budget_j \(.*difference .*\); 1 device"):
+        check_allocation(dataclasses.replace(problem, energy=dataclasses.replace(problem.energy, budget_j=less)), answer)
+    with pytest.raises(AllocationError, match="no energy record"):
+        check_allocation(dataclasses.replace(problem, energy=None), answer)
+
+
+def test_settings_change_times_and_snr(problem):
+    limit = EnergyLimit(
+        *(np.full(1, value) for value in (1.0, 0.04, 2.0, 1e9, 1e8, 0.2, 1e-6)),
+        efficiency=0.5,
+    )
+    made = problem(1, energy=limit)
+    slow = at_settings(made, np.array([0.05]), np.array([5e8]))
+    assert slow.snr_hz == pytest.approx(0.25 * made.snr_hz)
+    assert slow.prunable_time_s == pytest.approx(0.2)
+    assert slow.fixed_time_s == pytest.approx(0.14)
+    # 2 W / 4 for (0.04 + 0.1) s at half the clock's speed, and 0.05 W / 0.5 for 1.1 Mbit at B log2(1 + s/4B)
+    rate = 1e5 * np.log2(1 + 1e8 / 4 / 1e5)
+    found = planned_energy_j(made, np.zeros(1), np.array([1e5]), power_w=np.array([0.05]), frequency_hz=np.array([5e8]))
+    assert found == pytest.approx(0.5 * 0.14 + 0.1 * 1.1e6 / rate)
+
+
+@pytest.mark.parametrize(("fields", "message"), [
+    ({"budget_j": [1.0, 0.0]}, r"energy\.budget_j of device 1 is 0\.0, must be above 0"),
+    ({"budget_j": [1.0, np.nan]}, r"energy\.budget_j of device 1 is nan, must be in \[0, inf\]"),
+    ({"power_w": [0.2]}, r"energy\.power_w has shape \(1,\), but there are 2 device_ids"),
+    ({"power_min_w": [0.1, 0.3]}, r"energy\.power_min_w of device 1 is 0\.3, must not be above energy\.power_w"),
+    ({"frequency_min_hz": [0.0, 1e8]}, r"energy\.frequency_min_hz of device 0 is 0\.0, must be above 0"),
+    ({"compute_power_w": [-1.0, 1.0]}, r"energy\.compute_power_w of device 0 is -1\.0"),
+    ({"efficiency": 0.0}, r"energy\.efficiency is 0\.0, must be in \(0, 1\]"),
+], ids=str)  # fmt: skip
+def test_broken_records(problem, fields, message):
+    same = {"budget_j": 1.0, "fixed_compute_s": 0.0, "compute_power_w": 1.0, "frequency_hz": 1e9, "frequency_min_hz": 1e8}
+    same |= {"power_w": 0.2, "power_min_w": 1e-6}
+    arrays = {name: np.full(2, value) for name, value in same.items()} | {"efficiency": 0.35}
+    with pytest.raises(AllocationError, match=message):
+        problem(2, energy=EnergyLimit(**arrays | fields))

@@ -1,0 +1,81 @@
+"""The pruning error's own curve in the objective."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cosim.alloc.kkt import KKT
+from cosim.alloc.problem import check_allocation
+from cosim.alloc.pruning_aware import PruningAware
+from cosim.errors import AllocationError
+from cosim.interfaces import PruningCost
+from cosim.rate import Shannon
+
+RNG = np.random.default_rng(0)  # nothing draws from it
+KNOTS = np.linspace(0.0, 1.0, 33)
+
+
+def curved(problem, cost):
+    return dataclasses.replace(problem, pruning_cost=PruningCost(KNOTS, cost))
+
+
+@pytest.mark.parametrize("compute", [1.0, 0.0])
+def test_the_certificate_proves_the_optimum(random_problem, rate, compute):
+    rng = np.random.default_rng(1)
+    for tightness in (0.1, 0.6):
+        problem = curved(random_problem(rng, 9, rate, tightness=tightness, compute=compute), KNOTS**3)
+        answer = PruningAware().allocate(problem, RNG)
+        check_allocation(problem, answer)
+        assert answer.certificate.worst <= 1e-9
+        other = KKT().allocate(problem, RNG)
+        phi = problem.pruning_cost.value
+        assert problem.weight @ phi(answer.prune_ratio) < problem.weight @ phi(other.prune_ratio)
+        assert answer.objective > other.objective
+
+
+def test_a_straight_curve_is_kkt(random_problem, rate):
+    rng = np.random.default_rng(2)
+    problem = curved(random_problem(rng, 9, rate), KNOTS)
+    assert PruningAware().allocate(problem, RNG).objective == pytest.approx(KKT().allocate(problem, RNG).objective, rel=1e-9)
+
+
+def test_no_curve_is_kkt(problem):
+    assert np.array_equal(PruningAware().allocate(problem(3), RNG).bandwidth_hz, KKT().allocate(problem(3), RNG).bandwidth_hz)
+
+
+def test_pruning_that_costs_nothing_up_to_a_half_goes_there(problem):
+    """Flat, then steep: like devices prune alike, and the strongest gives up bandwidth until it is at the knot."""
+    flat = PruningCost(np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.0, 1.0]))
+    problem = problem(3, bandwidth_hz=5e4, snr_hz=[1e9, 3e7, 3e7], pruning_cost=flat)
+    answer, other = PruningAware().allocate(problem, RNG), KKT().allocate(problem, RNG)
+    assert other.prune_ratio[0] < 0.49
+    assert answer.prune_ratio[0] == pytest.approx(0.5, abs=1e-9)
+    assert answer.prune_ratio[1] == pytest.approx(answer.prune_ratio[2], abs=1e-9)
+    assert answer.prune_ratio[1] < other.prune_ratio[1]
+    assert answer.certificate.worst <= 1e-9
+
+
+def test_who_cannot_be_served_is_left_out(random_problem):
+    rng = np.random.default_rng(3)
+    problem = curved(random_problem(rng, 8, Shannon(), tightness=-0.3), KNOTS**2)
+    answer, other = PruningAware().allocate(problem, RNG), KKT().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert not answer.feasible
+    assert answer.selected.tolist() == other.selected.tolist()
+    assert 0 < answer.selected.sum() < 8
+    assert answer.certificate.worst <= 1e-9
+
+
+@pytest.mark.parametrize(("ratio", "cost", "message"), [
+    ([0.0, 1.0], [0.0], r"ratio has shape \(2,\) and cost \(1,\)"),
+    ([0.0, 0.5], [0.0, 1.0], "must rise from 0 to 1"),
+    ([0.0, 0.6, 0.5, 1.0], [0.0, 0.1, 0.2, 1.0], "must rise from 0 to 1"),
+    ([0.0, 1.0], [0.0, np.nan], "cost be finite"),
+    ([0.0, 1.0], [0.1, 1.0], "cost must be 0 at 0"),
+    ([0.0, 0.5, 1.0], [0.0, 0.6, 1.0], "increasing and convex; its slopes are"),
+    ([0.0, 0.5, 1.0], [0.0, -0.1, 1.0], "increasing and convex"),
+], ids=str)  # fmt: skip
+def test_broken_curves(ratio, cost, message):
+    with pytest.raises(AllocationError, match=message):
+        PruningCost(ratio, cost)
