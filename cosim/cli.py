@@ -125,6 +125,12 @@ def study(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; any number gives the same result.  [default: all]")] = None,
     backend: Annotated[str, typer.Option(metavar="local|ray", help="This machine, or a Ray cluster.")] = "local",
+    precision: Annotated[
+        float | None,
+        typer.Option("--until-precision", metavar="SHARE", help="Add seeds until the interval is within this share of the mean."),
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Of which metric, with --until-precision.  [default: latency_s]")] = None,
+    most_seeds: Annotated[int | None, typer.Option(help="Where to stop in any case, with --until-precision.  [default: 200]")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -136,14 +142,15 @@ def study(
         chosen = next((name for name in BACKENDS if name == backend), None)
         if chosen is None:
             raise CosimError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
-        plan, directory = plans.load(file), out or Path("runs", Path(file).stem)
+        plan = plans.with_until(plans.load(file), precision=precision, metric=metric, most_seeds=most_seeds)
+        directory = out or Path("runs", Path(file).stem)
         if not quiet:
             console.say(f"{len(plan.variants)} variants x {len(plan.seeds)} seeds into {directory}")
         with console.study_progress(quiet=quiet) as progress:
             result, failed = run_study(plan, directory, workers=workers, backend=chosen, progress=progress)
         typer.echo(f"study directory: {directory}")
         finished = result.runs.groupby("variant", observed=False)["finished"].sum()
-        console.table(("variant", "finished", "of"), [(str(name), str(count), str(len(plan.seeds))) for name, count in finished.items()])
+        console.table(("variant", "finished", "of"), [(str(name), str(count), str(len(result.seeds))) for name, count in finished.items()])
         if failed:
             raise SimulationError(console.failures(failed))
         if not quiet:
@@ -167,23 +174,22 @@ def compare(
 
         if form not in tables.FORMATS:
             raise CosimError(f"--format {form}: must be {', '.join(tables.FORMATS)}")
-        made = comparing.compare(comparing.gather(directories), baseline=baseline, target=target, resample=bootstrap)
+        made = comparing.compare_directories(directories, baseline=baseline, target=target, resample=bootstrap)
         typer.echo(tables.FORMATS[form](made), nl=False)
 
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="A run directory; or several, or a study's.")],
     *,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page.  [default: DIR/report.html]")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The page.  [default: DIR/report.html; several: report.html]")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write one self-contained HTML page with all results of a run."""
+    """Write one self-contained HTML page about a run, or about several side by side."""
     with console.reporting(debug=debug):
-        from cosim.report.page import write_report
-        from cosim.trace.run import Run
+        from cosim.study import page
 
-        typer.echo(f"page: {write_report(Run.open(directory), out)}")
+        typer.echo(f"page: {page.write_page(directories, out)}")
 
 
 @app.command()
@@ -212,6 +218,34 @@ def channel(
         except OSError as error:
             raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
         typer.echo(f"{len(samples)} samples: {out}")
+
+
+@app.command()
+def data(
+    scenario: Annotated[str, typer.Argument(help="Scenario file (YAML).")],
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also a table (.csv, .parquet) or a figure (.png, .pdf, .svg).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Show who has how many images of which class; nothing is simulated or trained."""
+    with console.reporting(debug=debug):
+        chosen = _load(scenario, settings or [], seed=seed)
+        from cosim import probe
+
+        if out is not None:
+            probe.check_target(out)
+        table = probe.partition_table(chosen)
+        names = [str(name) for name in table.columns]
+        shown = names if len(names) <= 23 else names[:3]
+        console.table(tuple(shown), [tuple(map(str, row)) for row in table[shown].to_numpy().tolist()])
+        if out is not None:
+            try:
+                probe.write_partition(table, out)
+            except OSError as error:
+                raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
+            typer.echo(f"{len(table)} devices: {out}")
 
 
 @app.command()

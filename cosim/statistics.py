@@ -6,6 +6,7 @@ Replications are runs with different seeds, and so independent. Runs of two vari
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES: Final = 9999
 FEWEST_BATCHES: Final = 10
+FEWEST_LOOKS: Final = 10
+"""Replications before a sequential rule looks at an interval for the first time."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,26 @@ def paired(values: ArrayLike, baseline: ArrayLike, level: float = 0.95, *, rng: 
     if error == 0:
         return Difference(interval, 0.0 if interval.estimate else 1.0)
     return Difference(interval, float(2 * stdtr(difference.size - 1, -abs(interval.estimate) / error)))
+
+
+def replications_wanted(intervals: Sequence[Interval], precision: float, most: int) -> int:
+    """How many replications are wanted so that the half width of each interval is at most ``precision`` times its estimate's size.
+
+    The present number n when that holds, or at ``most``. Else what sqrt(n) would need, n (h / (precision |m|))^2, at least a tenth more
+    and at most twice as many: few looks, no overshoot. At least 10, for stopping on the first small variance of a few values is what
+    ruins such rules (Law, "Simulation modeling and analysis", section 9.4.1). Raises ValueError where a mean is 0: then no relative
+    precision can be reached.
+    """
+    count = min(interval.count for interval in intervals)
+    if count < FEWEST_LOOKS:
+        return min(FEWEST_LOOKS, most)
+    if any(interval.estimate == 0 for interval in intervals):
+        raise ValueError("a mean of 0 has no relative precision")
+    ratio = max(interval.half_width / (precision * abs(interval.estimate)) for interval in intervals)
+    if ratio <= 1:
+        return count
+    wanted = min(max(int(np.ceil(count * ratio**2)), int(np.ceil(1.1 * count))), 2 * count)
+    return max(count, min(wanted, most))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def latency_over_time(run: Run) -> Panel | None:
 
 def latency_of_rounds(run: Run) -> Panel | None:
     """Distribution of the rounds' latency, planned and realised."""
-    curves = [_ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash"), _ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
+    curves = [ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash"), ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
     caption = "The share of rounds that were over within a given time. The further left a curve lies, the faster the rounds."
     return _distribution("Distribution over rounds", caption, curves, "latency of a round [s]", "share of rounds")
 
@@ -88,7 +88,7 @@ def latency_of_rounds(run: Run) -> Panel | None:
 def latency_of_devices(run: Run) -> Panel | None:
     """Distribution of the time that devices needed, planned and realised, over those that arrived."""
     arrived = run.devices[run.devices["status"] == "arrived"]
-    curves = [_ecdf(arrived["t_planned_s"], "planned", ORANGE, "dash"), _ecdf(arrived["t_total_s"], "realised", BLUE, "solid")]
+    curves = [ecdf(arrived["t_planned_s"], "planned", ORANGE, "dash"), ecdf(arrived["t_total_s"], "realised", BLUE, "solid")]
     caption = (
         "The share of devices that were done within a given time, over all rounds in which their update arrived. A plan that uses the "
         "threshold in full is a step; the slope of the realised curve is what fading and stragglers made of it."
@@ -104,7 +104,7 @@ def _distribution(title: str, caption: str, curves: list[go.Scatter | None], x: 
     return Panel(title, caption, figure(known, x=x, y=y, xaxis_range=[0, 1.06 * longest], yaxis_range=[0, 1.02]))
 
 
-def _ecdf(values: ArrayLike, name: str, colour: str, dash: str) -> go.Scatter | None:
+def ecdf(values: ArrayLike, name: str, colour: str, dash: str) -> go.Scatter | None:
     """Empirical distribution function: a step of 1/n at each value; beyond ``MOST_STEPS`` values their quantiles."""
     known = np.sort(np.asarray(values, np.float64))
     known = known[np.isfinite(known)]

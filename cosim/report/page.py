@@ -12,7 +12,7 @@ from typing import Final
 from plotly.offline import get_plotlyjs
 
 from cosim.errors import RunError
-from cosim.report import allocation, area, bounds, latency, learning, rounds, summary, words
+from cosim.report import allocation, area, bounds, latency, learning, participation, rounds, summary, words
 from cosim.report.style import Panel
 from cosim.trace.run import Run
 
@@ -27,8 +27,11 @@ def write_report(run: Run, out: Path | str | None = None) -> Path:
     """
     if run.rounds.empty:
         raise RunError(f"{run.directory} holds no finished round yet, so there is nothing to report")
-    path = run.directory / "report.html" if out is None else Path(out)
-    text = page(run)
+    return save(page(run), run.directory / "report.html" if out is None else Path(out))
+
+
+def save(text: str, path: Path) -> Path:
+    """Write a page and return where it is. Raises RunError."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -38,35 +41,44 @@ def write_report(run: Run, out: Path | str | None = None) -> Path:
 
 def page(run: Run) -> str:
     """The whole page as text."""
-    name = escape(run.directory.resolve().name)
+    name = run.directory.resolve().name
+    return document(name, _body(run, escape(name)))
+
+
+def document(title: str, body: str) -> str:
+    """A page around its body, with plotly.js and all else that it needs inside."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{name} – cosim report</title>
+<title>{escape(title)} – cosim report</title>
 <style>{_asset("page.css")}</style>
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-{_header(run, name)}
-<main>
-{_section("In a few words", _answers(run))}
-{_figures("What was learned", learning.panels(run), 0)}
-{_figures("How long rounds took", latency.panels(run), 10)}
-{_figures("Where the time went", [*rounds.panels(run), *latency.time_panels(run)], 20)}
-{_figures("Where the devices were, and who got what", [*area.panels(run), *allocation.panels(run)], 30)}
-{_figures("Who was pruned, and why", bounds.panels(run), 35, bounds.pruned_table(run))}
-{_figures("Who took part", allocation.status_panels(run), 40)}
-{_section("Who did not arrive, and why", summary.misses(run))}
-{_section("All rounds", summary.rounds_table(run))}
-{_section("How to get this run again", _reproduction(run))}
-</main>
+{body}
 <script>{_asset("page.js")}</script>
 </body>
 </html>
 """
+
+
+def _body(run: Run, name: str) -> str:
+    return f"""{_header(run, name)}
+<main>
+{section("In a few words", _answers(run))}
+{figures("What was learned", learning.panels(run), 0)}
+{figures("How long rounds took", latency.panels(run), 10)}
+{figures("Where the time went", [*rounds.panels(run), *latency.time_panels(run)], 20)}
+{figures("Where the devices were, and who got what", [*area.panels(run), *allocation.panels(run)], 30)}
+{figures("Who was pruned, and why", bounds.panels(run), 35, bounds.pruned_table(run))}
+{figures("Who took part", [*participation.panels(run), *allocation.status_panels(run)], 40, participation.sentences(run))}
+{section("Who did not arrive, and why", summary.misses(run))}
+{section("All rounds", summary.rounds_table(run))}
+{section("How to get this run again", _reproduction(run))}
+</main>"""
 
 
 def _asset(name: str) -> str:
@@ -104,16 +116,17 @@ def _answers(run: Run) -> str:
     return f"<dl>{lines}</dl>" if lines else ""
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
+    """A section of the page; nothing without a body."""
     return f"<section><h2>{escape(title)}</h2>{body}</section>" if body else ""
 
 
-def _figures(title: str, panels: list[Panel], first: int, more: str = "") -> str:
+def figures(title: str, panels: list[Panel], first: int, more: str = "") -> str:
     """A section of figures and ``more``; ``first``: number of its first figure on the page. Nothing without figures."""
     if not panels:
         return ""
     made = "".join(_figure(panel, first + place) for place, panel in enumerate(panels))
-    return _section(title, f'<div class="grid">{made}</div>{more}')
+    return section(title, f'<div class="grid">{made}</div>{more}')
 
 
 def _figure(panel: Panel, number: int) -> str:

@@ -18,6 +18,16 @@ BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#9AA0A6", "#202124"
 PALE: Final = "#E3E6EA"
 SCALE: Final = "Cividis"
+LINES: Final = (
+    (BLUE, "solid"),
+    (ORANGE, "dash"),
+    (GREEN, "dashdot"),
+    (RED, "dot"),
+    (SKY, "longdash"),
+    (PURPLE, "longdashdot"),
+    (BLACK, "solid"),
+)
+"""Colour and dash of one line after the other: told apart without colour too."""
 
 STATUS_COLOURS: Final[Mapping[Status, str]] = MappingProxyType(
     {

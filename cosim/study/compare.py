@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,28 +14,13 @@ from cosim import statistics
 from cosim.errors import CosimError, RunError
 from cosim.rng import Streams
 from cosim.study.layout import STUDY_NAME
-from cosim.study.plan import name_of
+from cosim.study.metrics import METRICS, TIME_TO_ACCURACY, metrics
+from cosim.study.plan import Until, name_of
 from cosim.study.results import Study
 from cosim.trace.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TIME_TO_ACCURACY: Final = "time_to_accuracy_s"
-METRICS: Final[Mapping[str, tuple[str, str]]] = {
-    "latency_s": ("s", "mean latency of a round"),
-    "latency_p95_s": ("s", "latency that 95 % of the rounds stay below"),
-    "planned_latency_s": ("s", "mean planned latency of a round"),
-    "objective": ("", "mean objective of the allocation"),
-    "prune_ratio": ("", "mean pruning ratio of the selected devices, over rounds"),
-    "arrived_share": ("", "updates that arrived, of those asked for"),
-    "uplink_bits": ("bit", "bits sent by all devices in all rounds"),
-    "energy_j": ("J", "energy spent by all devices in all rounds"),
-    "accuracy_mean": ("", "mean accuracy of the devices in the last round that measured it"),
-    "accuracy_p10": ("", "accuracy that 90 % of the devices exceed, in that round"),
-    "global_accuracy": ("", "accuracy of the global model in the last round that measured it"),
-    TIME_TO_ACCURACY: ("s", "mean simulated time to the target accuracy, runs cut at the common horizon"),
-}
 
 
 @dataclass(frozen=True)
@@ -55,48 +40,78 @@ class Cell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cells by metric and variant, the baseline first, and notes that belong below the table."""
+    """Cells by metric and variant, the baseline first, and notes that belong below the table.
+
+    ``sequential``: the number of seeds was not fixed beforehand, but followed from the results.
+    """
 
     variants: tuple[str, ...]
     cells: Mapping[str, Mapping[str, Cell]]
     notes: tuple[str, ...]
+    sequential: bool = False
 
 
-def gather(directories: Sequence[Path]) -> pd.DataFrame:
-    """Rounds of all finished runs with their variant and seed: of one study, or of run directories.
+@dataclass(frozen=True)
+class Member:
+    """A run among those that are compared, and the variant that it belongs to."""
+
+    variant: str
+    seed: int
+    run: Run
+
+
+def members(directories: Sequence[Path]) -> list[Member]:
+    """All finished runs of one study, or of run directories, variant after variant.
 
     Run directories that differ in nothing but their seeds are one variant, named after what sets it apart from the others.
-    Raises RunError.
+    Raises RunError, or CosimError where they cannot be compared.
     """
     studies = [directory for directory in directories if (directory / STUDY_NAME).is_file()]
     if studies and len(directories) > 1:
         raise CosimError(f"compare takes one study, or run directories; {studies[0]} is a study among {len(directories)} directories")
-    frame = Study.open(studies[0]).rounds if studies else _of_runs([Run.open(directory) for directory in directories])
-    if frame.empty:
+    found = _of_study(Study.open(studies[0])) if studies else _of_runs([Run.open(directory) for directory in directories])
+    if not found:
         raise RunError(f"{', '.join(map(str, directories))}: no finished run, so there is nothing to compare")
-    return frame
+    return found
 
 
-def _of_runs(runs: Sequence[Run]) -> pd.DataFrame:
-    import pandas as pd
+def _of_study(study: Study) -> list[Member]:
+    done = study.runs[study.runs["finished"]]
+    places = zip(done["variant"], done["seed"].tolist(), done["directory"], strict=True)
+    return [Member(str(variant), seed, Run.open(place)) for variant, seed, place in places]
 
+
+def _of_runs(runs: Sequence[Run]) -> list[Member]:
     for run in runs:
         if run.manifest.get("status") != "finished":
             raise RunError(f"{run.directory} is not finished ({run.manifest.get('status')}), so it cannot be compared")
-    scenarios = [{name: value for name, value in run.scenario.items() if name != "seed"} for run in runs]
-    names = _names(scenarios)
+    names = _names([{name: value for name, value in run.scenario.items() if name != "seed"} for run in runs])
     keys = list(zip(names, (run.manifest["seed"] for run in runs), strict=True))
     for index, key in enumerate(keys):
         if key in keys[:index]:
             raise CosimError(f"{runs[index].directory} and {runs[keys.index(key)].directory} are the same scenario with the same seed")
-    frames = [run.rounds.assign(variant=name, seed=seed) for run, (name, seed) in zip(runs, keys, strict=True)]
+    return [Member(name, seed, run) for run, (name, seed) in zip(runs, keys, strict=True)]
+
+
+def rounds_of(chosen: Sequence[Member]) -> pd.DataFrame:
+    """Rounds of all runs, with their variant (categorical, in the order given) and seed."""
+    import pandas as pd
+
+    frames = [one.run.rounds.assign(variant=one.variant, seed=one.seed) for one in chosen]
     frame = pd.concat(frames, ignore_index=True)
-    return frame.assign(variant=pd.Categorical(frame["variant"], categories=list(dict.fromkeys(names))))
+    return frame.assign(variant=pd.Categorical(frame["variant"], categories=list(dict.fromkeys(one.variant for one in chosen))))
+
+
+def compare_directories(directories: Sequence[Path], **options: Any) -> Comparison:
+    """Compare the finished runs of one study, or of run directories; options as of ``compare``. Raises RunError, CosimError."""
+    is_study = len(directories) == 1 and (directories[0] / STUDY_NAME).is_file()
+    sequential = Study.open(directories[0]).until if is_study else None
+    return compare(rounds_of(members(directories)), sequential=sequential, **options)
 
 
 def _names(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
     """A name for each scenario: its values where they differ; where kinds differ, the kind alone."""
-    flat = [_flat(scenario) for scenario in scenarios]
+    flat = [leaves_of(scenario) for scenario in scenarios]
     paths = list(dict.fromkeys(path for leaves in flat for path in leaves))
     differing = [path for path in paths if len({json.dumps(leaves.get(path), default=str) for leaves in flat}) > 1]
     nodes = tuple(path.removesuffix("kind") for path in differing if path.endswith(".kind"))
@@ -109,43 +124,27 @@ def _names(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
     return names
 
 
-def _flat(data: Any, path: str = "") -> dict[str, Any]:
+def leaves_of(data: Any, path: str = "") -> dict[str, Any]:
+    """Leaves of nested plain data by dotted path."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
     if items is None:
         return {path: data}
-    return {name: leaf for key, value in items for name, leaf in _flat(value, f"{path}.{key}" if path else str(key)).items()}
+    return {name: leaf for key, value in items for name, leaf in leaves_of(value, f"{path}.{key}" if path else str(key)).items()}
 
 
-def metrics(rounds: pd.DataFrame, target: float | None = None) -> pd.DataFrame:
-    """The metrics of each run, indexed by variant and seed; with ``target`` also when it was reached, as ``reached`` says."""
-    import pandas as pd
-
-    groups = rounds.groupby(["variant", "seed"], observed=True, sort=True)
-    totals = groups[["devices_arrived", "devices_selected", "uplink_bits", "energy_j"]].sum()
-    last = groups[["accuracy_mean", "accuracy_p10", "global_accuracy"]].last()  # the last that is not NaN
-    columns = {
-        "latency_s": groups["latency_s"].mean(),
-        "latency_p95_s": groups["latency_s"].quantile(0.95),
-        "planned_latency_s": groups["planned_latency_s"].mean(),
-        "objective": groups["objective"].mean(),
-        "prune_ratio": groups["prune_ratio_mean"].mean(),
-        "arrived_share": totals["devices_arrived"] / totals["devices_selected"],
-        "uplink_bits": totals["uplink_bits"],
-        "energy_j": totals["energy_j"],
-        **{name: last[name] for name in last},
-    }
-    frame = pd.DataFrame(columns)
-    if target is None:
-        return frame
-    hits = rounds[rounds["accuracy_mean"] >= target].groupby(["variant", "seed"], observed=True)["t_end_s"].min().reindex(frame.index)
-    return frame.assign(reached=hits.notna(), **{TIME_TO_ACCURACY: hits.fillna(groups["t_end_s"].max())})
-
-
-def compare(rounds: pd.DataFrame, *, baseline: str | None = None, target: float | None = None, resample: bool = False) -> Comparison:
+def compare(
+    rounds: pd.DataFrame,
+    *,
+    baseline: str | None = None,
+    target: float | None = None,
+    resample: bool = False,
+    sequential: Until | None = None,
+) -> Comparison:
     """Compare variants by the metrics that all their runs have.
 
     ``baseline``: the variant that others are compared with; default: the first. ``target``: accuracy for the time to accuracy.
-    ``resample``: bootstrap instead of Student-t intervals. Raises CosimError for an unknown baseline.
+    ``resample``: bootstrap instead of Student-t intervals. ``sequential``: the rule by which seeds were added, if they were.
+    Raises CosimError for an unknown baseline.
     """
     frame = metrics(rounds, target)
     known = [name for name in rounds["variant"].cat.categories if name in frame.index.get_level_values("variant")]
@@ -161,7 +160,8 @@ def compare(rounds: pd.DataFrame, *, baseline: str | None = None, target: float 
         frame[TIME_TO_ACCURACY] = frame[TIME_TO_ACCURACY].clip(upper=statistics.horizon(frame[TIME_TO_ACCURACY], frame["reached"]))
     shown = [name for name in METRICS if name in frame and frame[name].notna().all()]
     cells = {name: _row(frame[name], name, variants, resample=resample) for name in shown}
-    return Comparison(variants, cells, (_note(frame, variants, resample=resample), *notes))
+    notes = [_note(frame, variants, resample=resample), *([_sequential_note(sequential)] if sequential else []), *notes]
+    return Comparison(variants, cells, tuple(notes), sequential is not None)
 
 
 def _row(column: pd.Series[float], metric: str, variants: tuple[str, ...], *, resample: bool) -> dict[str, Cell]:
@@ -196,6 +196,13 @@ def _note(frame: pd.DataFrame, variants: tuple[str, ...], *, resample: bool) -> 
     return (
         f"Mean over seeds, 95 % {kind} intervals; {runs}. Second line: difference from {variants[0]}, paired by seed; "
         "*** p < 0.001, ** p < 0.01, * p < 0.05, paired t-test, Holm-adjusted over the variants."
+    )
+
+
+def _sequential_note(until: Until) -> str:
+    return (
+        f"Sequential: seeds were added until the interval of {until.metric} was within {100 * until.precision:g} % of its mean for every "
+        "variant. Such intervals cover a little less than 95 % (docs/studies.md)."
     )
 
 

@@ -6,22 +6,24 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from cosim.build import run
-from cosim.errors import CosimError, CosimWarning, RunError
+from cosim.build import resume, run
+from cosim.errors import CosimError, CosimWarning, RunError, ScenarioError
 from cosim.scenario import Scenario
+from cosim.statistics import replications_wanted, student_t
 from cosim.study import layout
-from cosim.study.plan import Plan
+from cosim.study.metrics import metrics
+from cosim.study.plan import Added, Plan, Until
 from cosim.study.results import Study
 from cosim.trace.manifest import read_manifest
+from cosim.trace.run import SCENARIO_NAME
 
 Backend: TypeAlias = Literal["local", "ray"]
 BACKENDS: Final = ("local", "ray")
@@ -32,12 +34,16 @@ _IDLE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a study: its place in the study's directory, and its resolved scenario."""
+    """One run of a study: its place in the study's directory, and its resolved scenario.
+
+    ``begun``: where it was begun by an earlier call that was cut short.
+    """
 
     directory: str
     variant: str
     seed: int
     scenario: dict[str, Any]
+    begun: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,50 +73,88 @@ def run_study(
     directory = Path(out).absolute()
     if backend == "ray" and find_spec("ray") is None:
         raise CosimError("backend ray needs the package ray: pip install 'cosim[ray]'")
-    _check_usable(directory, plan)
+    plan = plan.joined(_check_usable(directory, plan))
     with layout.claimed(directory):
-        layout.write_plan(directory, plan.resolved())
-        layout.sweep(directory)
-        tasks = _missing(directory, plan)
+        drafts = layout.sweep(directory)
         _warn_of_other_versions(directory, plan)
-        failed: list[Outcome] = []
-        with contextlib.closing(_outcomes(tasks, workers, backend)) as outcomes:
-            for done, outcome in enumerate(outcomes, 1):
-                failed += [outcome] if outcome.error is not None else []
-                for text in outcome.warnings:
-                    warnings.warn(text, CosimWarning, stacklevel=2)
-                if progress is not None:
-                    progress(done, len(tasks), outcome)
+        ended = _Ended(progress)
+        while True:
+            layout.write_plan(directory, plan.resolved())
+            tasks = _missing(directory, plan, drafts)
+            layout.clear(directory)
+            with contextlib.closing(_outcomes(tasks, workers, backend)) as outcomes:
+                ended.watch(outcomes, len(tasks))
+            wanted = len(plan.seeds) if ended.failed or plan.until is None else _seeds_wanted(Study.open(directory), plan.until)
+            if wanted <= len(plan.seeds):
+                break
+            plan, drafts = plan.with_seeds(wanted), []
         with contextlib.suppress(OSError):  # failed runs stay there to be looked at
             (directory / layout.UNFINISHED).rmdir()
-    return Study.open(directory), failed
+    return Study.open(directory), ended.failed
 
 
-def _check_usable(directory: Path, plan: Plan) -> None:
-    """Raises CosimError unless ``directory`` is absent, empty, or holds this study or a part of it."""
+class _Ended:
+    """Runs that ended in this call, however many batches of them there are."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._done, self.failed = progress, 0, list[Outcome]()
+
+    def watch(self, outcomes: Iterable[Outcome], runs: int) -> None:
+        """Pass the outcomes of a batch on as they come."""
+        total = self._done + runs
+        for outcome in outcomes:
+            self._done += 1
+            self.failed += [outcome] if outcome.error is not None else []
+            for text in outcome.warnings:
+                warnings.warn(text, CosimWarning, stacklevel=3)
+            if self._progress is not None:
+                self._progress(self._done, total, outcome)
+
+
+def _seeds_wanted(study: Study, until: Until) -> int:
+    """How many seeds the study should have by its rule; warns where the rule stops before it is precise. Raises CosimError."""
+    values = metrics(study.rounds)[until.metric]
+    if values.isna().any():
+        raise CosimError(f"until: {until.metric} is not known for every run, so its precision is not either; choose another metric")
+    intervals = [student_t(values.xs(variant, level="variant")) for variant in study.variants]
+    try:
+        wanted = replications_wanted(intervals, until.precision, until.most_seeds)
+    except ValueError:
+        raise CosimError(f"until: {until.metric} is 0 on average in a variant, so it has no relative precision") from None
+    worst = max(interval.half_width / abs(interval.estimate) for interval in intervals)
+    if wanted == len(study.seeds) and worst > until.precision:
+        text = f"the interval of {until.metric} is within {100 * worst:.3g} % of its mean after {wanted} seeds, the most that are allowed"
+        warnings.warn(text, CosimWarning, stacklevel=3)
+    return wanted
+
+
+def _check_usable(directory: Path, plan: Plan) -> Added | None:
+    """What a rule had added to this study before. Raises CosimError unless ``directory`` is absent or empty, or holds (a part of) it."""
     if not directory.is_dir():
         if directory.exists():
             raise CosimError(f"--out {directory}: is a file")
-        return
+        return None
     if not (directory / layout.STUDY_NAME).exists():
         if any(path.name != ".lock" for path in directory.iterdir()):
             raise CosimError(f"--out {directory}: is not empty and holds no study; results need an absent or empty directory")
-        return
+        return None
     before, now = layout.read_plan(directory), plan.resolved()
     changed = [name for name, overrides in before["variants"].items() if now["variants"].get(name) != overrides]
-    changed += [f"seed {seed}" for seed in before["seeds"] if seed not in plan.seeds]
+    added = Added(tuple(before["seeds"]), Until.model_validate(before["until"])) if before.get("until") else None
+    changed += [f"seed {seed}" for seed in before["seeds"] if seed not in plan.seeds and added is None]
     changed += ["the base scenario"] if before["scenario"] != now["scenario"] else []
     if changed:
         what = ", ".join(changed[:5])
         raise CosimError(
             f"--out {directory}: holds another study: {what} differ from this one's; variants and seeds may be added, nothing else changed"
         )
+    return added
 
 
-def _missing(directory: Path, plan: Plan) -> list[Task]:
+def _missing(directory: Path, plan: Plan, drafts: Sequence[Path]) -> list[Task]:
     """Seed by seed, so that a study cut short compares all variants."""
     return [
-        Task(str(directory), variant, seed, plan.scenario(variant, seed).resolved())
+        Task(str(directory), variant, seed, plan.scenario(variant, seed).resolved(), layout.adopted(drafts, directory, variant, seed))
         for seed in plan.seeds
         for variant in plan.variants
         if not layout.is_finished(layout.run_directory(directory, variant, seed))
@@ -208,20 +252,45 @@ def simulate(task: Task, *, alone: bool = False) -> Outcome:
 
 def _simulate(task: Task) -> None:
     directory = Path(task.directory)
-    (directory / layout.UNFINISHED).mkdir(exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f"variant={task.variant}-seed={task.seed}-", dir=directory / layout.UNFINISHED))
-    draft.chmod(0o755)  # a temporary directory is its owner's alone, results are not
-
-    def swept(*_: object) -> None:
-        if not (draft / "scenario.yaml").exists():
-            raise RunError(f"{draft} is gone: another call has taken the study over")
-
-    scenario = Scenario.checked(task.scenario, directory, lambda place, _: f"variant {task.variant}: {'.'.join(map(str, place))}")
-    run(scenario, out=draft, workers=1, progress=swept)
-    swept()
+    draft = _gone_on_with(task) or _begun(task)
+    _watched(draft)()
     place = layout.run_directory(directory, task.variant, task.seed)
     place.parent.mkdir(exist_ok=True)
     if layout.is_finished(place):  # by an orphan of an earlier call: the same tables
         shutil.rmtree(draft)
         return
     draft.replace(place)
+
+
+def _gone_on_with(task: Task) -> Path | None:
+    """The finished draft of a run that an earlier call began; None where there is none to go on with, or it is damaged."""
+    if task.begun is None:
+        return None
+    draft = Path(task.begun)
+    try:
+        if Scenario.load(draft / SCENARIO_NAME).resolved() != task.scenario:
+            return None
+        resume(draft, workers=1, progress=_watched(draft))
+    except (RunError, ScenarioError):
+        shutil.rmtree(draft, ignore_errors=True)
+        return None
+    return draft
+
+
+def _begun(task: Task) -> Path:
+    """The finished draft of a run begun now."""
+    directory = Path(task.directory)
+    draft = layout.new_draft(directory, task.variant, task.seed)
+    scenario = Scenario.checked(task.scenario, directory, lambda place, _: f"variant {task.variant}: {'.'.join(map(str, place))}")
+    run(scenario, out=draft, workers=1, progress=_watched(draft))
+    return draft
+
+
+def _watched(draft: Path) -> Callable[..., None]:
+    """To be called after each round: raises RunError when the draft was taken away."""
+
+    def watch(*_: object) -> None:
+        if not (draft / SCENARIO_NAME).exists():
+            raise RunError(f"{draft} is gone: another call has taken the study over")
+
+    return watch

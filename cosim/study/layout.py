@@ -2,7 +2,7 @@
 
     DIR/study.yaml                        the plan, resolved: a study file that needs no other file
     DIR/variant=NAME/seed=N/              run directories, finished ones only
-    DIR/unfinished/                       runs that go on or failed; the next call begins them anew
+    DIR/unfinished/                       runs that go on, were cut short or failed; the next call goes on with them, or begins anew
 
 A run is moved to its place when it is finished, in one step, so what lies there is whole whatever was killed and when.
 The names make each table of all runs one hive-partitioned Parquet data set: ``DIR/variant=*/seed=*/rounds.parquet/*.parquet``.
@@ -12,20 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from cosim.document import parse
 from cosim.errors import CosimError, RunError, ScenarioError
 from cosim.trace.files import replace_atomically
-from cosim.trace.manifest import MANIFEST_NAME
+from cosim.trace.manifest import MANIFEST_NAME, read_manifest
 
 STUDY_NAME: Final = "study.yaml"
 UNFINISHED: Final = "unfinished"
+_SWEPT: Final = ".swept-"
 
 
 def run_directory(directory: Path, variant: str, seed: int) -> Path:
@@ -79,11 +81,59 @@ def claimed(directory: Path) -> Iterator[None]:
         yield
 
 
-def sweep(directory: Path) -> None:
-    """Take away what an earlier call left unfinished, in one step first: its orphans then find their runs gone, and stop."""
+def sweep(directory: Path) -> list[Path]:
+    """Take away what an earlier call left unfinished, in one step first: its orphans then find their runs gone, and stop.
+
+    Returns the drafts of runs that were cut short, and may be gone on with; ``clear`` takes away what is left of them.
+    """
     unfinished = directory / UNFINISHED
     if unfinished.is_dir():
-        rubbish = Path(tempfile.mkdtemp(prefix=".swept-", dir=directory))
-        unfinished.replace(rubbish)
-    for rubbish in directory.glob(".swept-*"):
+        unfinished.replace(Path(tempfile.mkdtemp(prefix=_SWEPT, dir=directory)))
+    return [draft for draft in sorted(directory.glob(f"{_SWEPT}*/variant=*")) if _was_cut_short(draft)]
+
+
+def clear(directory: Path) -> None:
+    """Take away for good what ``sweep`` took away."""
+    for rubbish in directory.glob(f"{_SWEPT}*"):
         shutil.rmtree(rubbish, ignore_errors=True)
+
+
+def version() -> str:
+    """Version of this cosim; no import statement at the top, for the root is above all layers."""
+    return str(importlib.import_module("cosim").__version__)
+
+
+def _was_cut_short(draft: Path) -> bool:
+    """By a kill, not by an error: from an error a run would only come to it again."""
+    try:
+        manifest = read_manifest(draft)
+    except RunError:
+        return False
+    return manifest.get("status") in ("running", "interrupted") and manifest.get("cosim_version") == version()
+
+
+def new_draft(directory: Path, variant: str, seed: int) -> Path:
+    """A place of its own for a run that goes on, empty."""
+    (directory / UNFINISHED).mkdir(exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=_prefix(variant, seed), dir=directory / UNFINISHED))
+    draft.chmod(0o755)  # a temporary directory is its owner's alone, results are not
+    return draft
+
+
+def adopted(drafts: Sequence[Path], directory: Path, variant: str, seed: int) -> str | None:
+    """The draft of this run that got furthest, at a new place of its own; None where there is none."""
+    mine = [draft for draft in drafts if draft.name.startswith(_prefix(variant, seed))]
+    if not mine:
+        return None
+    place = new_draft(directory, variant, seed)
+    max(mine, key=_saved_ns).replace(place)
+    return str(place)
+
+
+def _prefix(variant: str, seed: int) -> str:
+    return f"variant={variant}-seed={seed}-"
+
+
+def _saved_ns(draft: Path) -> int:
+    """When its newest checkpoint was written."""
+    return max((path.stat().st_mtime_ns for path in (draft / "checkpoint").rglob("*")), default=0)

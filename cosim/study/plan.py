@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, final
 
@@ -22,6 +22,7 @@ from cosim.document import Document, Place, dotted, read, shown
 from cosim.errors import ScenarioError
 from cosim.messages import explain
 from cosim.scenario import Scenario, blame, culprits
+from cosim.study.metrics import Metric
 
 MOST_VARIANTS: Final = 10_000
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.,-]{0,99}"
@@ -34,6 +35,15 @@ class SeedRange(Component):
 
     first: int = quantity(1, "", "first seed", ge=0, lt=2**62)
     count: int = quantity(..., "", "number of seeds", ge=1, le=100_000)
+
+
+@final
+class Until(Component):
+    """Seeds are added until the 95 % interval of a metric's mean is narrow enough for every variant; at least 10 of them."""
+
+    metric: Metric = quantity("latency_s", "", "which metric's interval is looked at")
+    precision: float = quantity(..., "", "half the length of the interval over the mean", gt=0, lt=1)
+    most_seeds: int = quantity(200, "", "where to stop in any case", ge=10, le=100_000)
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -53,16 +63,39 @@ class StudyFile(Component):
     variants: dict[str, dict[str, Any]] = quantity({}, "", "variants by name: the overrides of each")
     grid: dict[str, Values] = quantity({}, "", "a variant for each combination: path and its values")
     zip: dict[str, Values] = quantity({}, "", "a variant for each position: path and its values, lists of one length")
+    until: Until | None = quantity(None, "", "add seeds until results are precise: {metric, precision, most_seeds}")
+
+
+@dataclass(frozen=True)
+class Added:
+    """The seeds of a study to which a rule may have added some, and the rule."""
+
+    seeds: tuple[int, ...]
+    until: Until
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked study: ``base`` with the common overrides, and each variant's overrides and scenario by name."""
+    """A checked study: ``base`` with the common overrides, and each variant's overrides and scenario by name.
+
+    ``until``: the rule by which seeds are added to those of the file, None where they are fixed.
+    """
 
     base: Scenario
     overrides: Mapping[str, Mapping[str, Any]]
     variants: Mapping[str, Scenario]
     seeds: tuple[int, ...]
+    until: Until | None = None
+
+    def with_seeds(self, count: int) -> Plan:
+        """This plan with ``count`` seeds: those that it lacks follow on the largest."""
+        return replace(self, seeds=(*self.seeds, *range(max(self.seeds) + 1, max(self.seeds) + 1 + count - len(self.seeds))))
+
+    def joined(self, before: Added | None) -> Plan:
+        """This plan with the seeds that a rule had added before, which stay added."""
+        if before is None:
+            return self
+        return replace(self, seeds=tuple(dict.fromkeys((*self.seeds, *before.seeds))), until=self.until or before.until)
 
     def scenario(self, variant: str, seed: int) -> Scenario:
         """The scenario of one run."""
@@ -70,11 +103,12 @@ class Plan:
 
     def resolved(self) -> dict[str, Any]:
         """The plan as a study file that needs no other file."""
-        return {
+        plan: dict[str, Any] = {
             "scenario": self.base.resolved(),
             "seeds": list(self.seeds),
             "variants": {name: dict(overrides) for name, overrides in self.overrides.items()},
         }
+        return plan if self.until is None else {**plan, "until": self.until.model_dump()}
 
 
 @dataclass(frozen=True)
@@ -105,7 +139,19 @@ def load(path: str | Path) -> Plan:
         scenario = _overridden(base, choice, document, folder)
         variants[choice.name] = scenario
         overrides[choice.name] = {".".join(map(str, at)): _value(scenario.resolved(), at) for at in choice.overrides}
-    return Plan(base, overrides, variants, _seeds(file, document))
+    return Plan(base, overrides, variants, _seeds(file, document), file.until)
+
+
+def with_until(plan: Plan, **options: Any) -> Plan:
+    """The plan with the rule of the command line: ``precision``, ``metric``, ``most_seeds``, None where not given. Raises ScenarioError."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if not given:
+        return plan
+    data = {**({} if plan.until is None else plan.until.model_dump()), **given}
+    try:
+        return replace(plan, until=Until.model_validate(data))
+    except ValidationError as error:
+        raise ScenarioError(explain(error, Until, data, lambda *_: "--until-precision")) from None
 
 
 def _base(file: StudyFile, document: Document, folder: Path) -> Scenario:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from cosim.errors import RunError
 from cosim.study import layout
+from cosim.study.plan import Until
 from cosim.trace.parts import part_files, table_directory
 from cosim.trace.run import Run
 from cosim.trace.schema import TABLES, TableName
@@ -45,6 +46,12 @@ class Study:
     def seeds(self) -> tuple[int, ...]:
         """All seeds of the plan."""
         return tuple(self.plan["seeds"])
+
+    @property
+    def until(self) -> Until | None:
+        """The rule by which seeds were added; None where they were fixed beforehand."""
+        rule = self.plan.get("until")
+        return None if rule is None else Until.model_validate(rule)
 
     @cached_property
     def runs(self) -> pd.DataFrame:

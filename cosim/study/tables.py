@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from cosim.study.compare import METRICS, Cell, Comparison
+from cosim.study.compare import Cell, Comparison
+from cosim.study.metrics import METRICS
 
 _LEVELS: Final = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 _CSV: Final = (
     "metric", "unit", "variant", "runs", "mean", "low", "high",
-    "pairs", "difference", "difference_low", "difference_high", "p_value", "p_adjusted",
+    "pairs", "difference", "difference_low", "difference_high", "p_value", "p_adjusted", "seeds",
 )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def comma_separated(comparison: Comparison) -> str:
             gaps = (gap.count, gap.estimate, gap.low, gap.high) if gap else ("",) * 4
             values = (interval.estimate, interval.low, interval.high, *gaps, cell.p_value, cell.p_adjusted)
             plain = ["" if isinstance(value, float) and math.isnan(value) else value for value in values]
-            writer.writerow([metric, METRICS[metric][0], name, interval.count, *plain])
+            writer.writerow([metric, METRICS[metric][0], name, interval.count, *plain, "sequential" if comparison.sequential else "fixed"])
     return out.getvalue()
 
 

@@ -130,6 +130,7 @@ def _round(frame, index, start_s, end_s, *, learning):
         "bandwidth_used_hz": np.nansum(frame["bandwidth_hz"]),
         "objective": 0.4,
         "feasible": bool(frame["selected"].all()),
+        "pruning_cost": "",
         "uplink_bits": np.nansum(frame["payload_bits"][arrived]),
         "energy_j": np.nansum(frame["energy_compute_j"]) + np.nansum(frame["energy_transmit_j"]),
     }

@@ -201,7 +201,7 @@ def test_everybody_arrived(made_up_run):
 def test_nothing_is_known_but_ids_and_flags(tmp_path):
     """Every float is NaN, as in a round that nobody could be served in."""
     trace = TraceWriter(tmp_path)
-    trace.append("rounds", {"round": [0, 1], "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": False})
+    trace.append("rounds", {"round": [0, 1], "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": False, "pruning_cost": ""})
     for index in range(2):
         trace.append("devices", {"round": index, "device": np.arange(3), "selected": False, "status": "infeasible", "los": False})
     trace.close()

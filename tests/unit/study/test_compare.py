@@ -189,19 +189,19 @@ def runs(tmp_path_factory):
 
 def test_run_directories_are_grouped_by_what_sets_them_apart(runs):
     places = [runs / name for name in ("kkt-1", "equal_bandwidth-1", "kkt-2", "equal_bandwidth-2")]
-    frame = comparing.gather(places)
+    frame = comparing.rounds_of(comparing.members(places))
     assert frame["variant"].cat.categories.tolist() == ["kkt", "equal_bandwidth"]
     assert frame.groupby(["variant", "seed"], observed=True).size().to_dict() == {
         (kind, seed): 2 for kind in ("kkt", "equal_bandwidth") for seed in (1, 2)
     }
-    assert comparing.gather(places[:1])["variant"].unique().tolist() == ["base"]
+    assert comparing.rounds_of(comparing.members(places[:1]))["variant"].unique().tolist() == ["base"]
 
 
 def test_run_directories_that_cannot_be_compared(runs, tmp_path):
     with pytest.raises(CosimError, match="are the same scenario with the same seed"):
-        comparing.gather([runs / "kkt-1", runs / "kkt-1"])
+        comparing.rounds_of(comparing.members([runs / "kkt-1", runs / "kkt-1"]))
     with pytest.raises(RunError, match="is not a run directory"):
-        comparing.gather([tmp_path])
+        comparing.rounds_of(comparing.members([tmp_path]))
 
 
 def test_names_tell_scenarios_apart():

@@ -15,6 +15,7 @@ import cosim
 from cosim.errors import CosimError, CosimWarning, RunError
 from cosim.study import execute, layout
 from cosim.study import plan as plans
+from cosim.trace import writer
 
 TWO_BY_TWO = "{scenario: tiny.yaml, seeds: [1, 2], grid: {allocator.kind: [kkt, equal_bandwidth]}}"
 
@@ -199,6 +200,58 @@ def test_a_killed_study_goes_on(here, write, tmp_path, kill):
             cosim.Study.open(out).run(variant, seed).verify()
     undisturbed, _ = execute.run_study(plan, tmp_path / "undisturbed")
     assert fingerprints(cosim.Study.open(out)) == fingerprints(undisturbed)
+
+
+def test_a_run_that_was_cut_short_goes_on(here, write, tmp_path, monkeypatch):
+    """Killed after six of eight rounds: the second call simulates the other two, and the files are those of an undisturbed study."""
+    path = write("{scenario: tiny.yaml, seeds: [1], overrides: {rounds: 8}}")
+    undisturbed, _ = execute.run_study(plans.load(path), tmp_path / "undisturbed")
+    real = execute.run
+
+    def killed(scenario, out, *, workers, progress):
+        def step(done, *state):
+            if done == 6:
+                raise KeyboardInterrupt
+
+        return real(scenario, out, workers=workers, progress=step)
+
+    monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)  # a checkpoint after every round
+    monkeypatch.setattr(execute, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute.run_study(plans.load(path), tmp_path / "out")
+    rounds = []
+
+    def gone_on(draft, *, workers, progress):
+        return real_resume(draft, workers=workers, progress=lambda done, *state: rounds.append(done) or progress(done, *state))
+
+    real_resume = execute.resume
+    monkeypatch.setattr(execute, "run", None)
+    monkeypatch.setattr(execute, "resume", gone_on)
+    study, failed = execute.run_study(plans.load(path), tmp_path / "out")
+    assert not failed
+    assert rounds in ([7, 8], [6, 7, 8])
+    assert tables(tmp_path / "out") == tables(tmp_path / "undisturbed")
+    assert fingerprints(study) == fingerprints(undisturbed)
+    assert sorted(place.name for place in (tmp_path / "out").iterdir()) == [".lock", "study.yaml", "variant=base"]
+
+
+def test_a_draft_that_is_damaged_is_begun_anew(here, write, tmp_path, monkeypatch):
+    plan = plans.load(write("{scenario: tiny.yaml, seeds: [1]}"))
+    real = execute.run
+
+    def killed(scenario, out, **options):
+        real(scenario, out=out, **options)
+        (out / "manifest.json").write_text((out / "manifest.json").read_text().replace("finished", "running"))
+        (out / "scenario.yaml").write_text("rounds: -1")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute.run_study(plan, tmp_path / "out")
+    monkeypatch.setattr(execute, "run", real)
+    study, failed = execute.run_study(plan, tmp_path / "out")
+    assert not failed
+    study.run("base", 1).verify()
 
 
 def test_ray_is_asked_for_by_name(write, tmp_path, monkeypatch):
