@@ -1,4 +1,4 @@
-"""A link over time, without learning or rounds: what ``cosim channel`` writes."""
+"""Parts of a scenario by themselves: a link over time (``cosim channel``), and who has which data (``cosim data``)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from cosim.build import build_world
 from cosim.errors import CosimError
+from cosim.rng import Streams
 from cosim.units import THERMAL_NOISE_DBM_HZ, to_db
 
 if TYPE_CHECKING:
@@ -60,6 +61,47 @@ def sample(scenario: Scenario, device: int, *, duration_s: float, step_s: float)
             "los": where.los[:, 0],
         }
     )
+
+
+def partition_table(scenario: Scenario) -> pd.DataFrame:
+    """Who has how much of what, a row for each device; nothing is simulated or trained.
+
+    Columns: ``device, samples, test_samples``, and ``class_0, class_1, ...``: training images of each class.
+
+    Raises:
+        CosimError: the scenario trains nothing, or its data cannot be had or dealt.
+    """
+    import pandas as pd
+
+    from cosim.learn.federated import Federated
+
+    learning, devices = scenario.learning, scenario.devices.count
+    if not isinstance(learning, Federated):
+        raise CosimError("learning: the scenario has no data: only learning.kind federated deals data to devices")
+    data = learning.dataset.load()
+    shares = learning.partition.deal(data, devices, Streams(scenario.seed))
+    labels = (shares.data or data).train_labels
+    counts = np.array([np.bincount(labels[share], minlength=learning.dataset.classes) for share in shares.train])
+    table = pd.DataFrame(counts, columns=[f"class_{label}" for label in range(counts.shape[1])])
+    table.insert(0, "device", np.arange(devices))
+    table.insert(1, "samples", counts.sum(axis=1))
+    table.insert(2, "test_samples", [len(share) for share in shares.test])
+    return table
+
+
+def write_partition(table: pd.DataFrame, out: Path) -> None:
+    """Write the table as the file's name says: a table, or a figure of classes stacked over devices."""
+    if out.suffix in TABLES:
+        save = table.to_csv if out.suffix == ".csv" else table.to_parquet
+        save(out, index=False)
+        return
+    from matplotlib.figure import Figure
+
+    from cosim.plot.partition import partition
+
+    figure = Figure(figsize=(min(12.0, max(3.5, 0.12 * len(table))), 2.6), layout="constrained")
+    partition(table, figure.subplots())
+    figure.savefig(out, dpi=150)
 
 
 def write(samples: pd.DataFrame, out: Path, title: str) -> None:
