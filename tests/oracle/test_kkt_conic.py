@@ -14,12 +14,15 @@ with warnings.catch_warnings():
     import cvxpy as cp
 
 
-def instance(rng, rate):
-    """A random problem with a feasible threshold; one in three without computing, one in three without bits that cannot be pruned."""
-    devices = int(rng.integers(2, 21))
-    bits = 10 ** rng.uniform(5.5, 7, devices)
+def instance(rng, rate, most=200):
+    """A random problem with a feasible threshold; one in three without computing, one in three without bits that cannot be pruned.
+
+    From 1 to ``most`` devices (small numbers as likely as large ones), gains over 40 dB, sizes and weights over 20 dB.
+    """
+    devices = int(np.exp(rng.uniform(0, np.log(most + 1))))
+    bits = 10 ** rng.uniform(5, 7, devices)
     fixed_bits = bits * rng.uniform(0, 0.5, devices) * (rng.random() > 1 / 3)
-    prune_max, snr = rng.uniform(0.6, 1.0, devices), 10 ** rng.uniform(6.5, 9.5, devices)
+    prune_max, snr = rng.uniform(0.3, 1.0, devices), 10 ** rng.uniform(6, 10, devices)
     compute = rng.uniform(0.05, 0.5, devices) * (rng.random() > 1 / 3)
     fixed = rng.uniform(0, 0.5, devices)
     band = 0.5e6 * devices
@@ -27,7 +30,18 @@ def instance(rng, rate):
     kept = 1 - prune_max * rng.uniform(0.5, 1)
     threshold = np.max(fixed + kept * compute + (fixed_bits + kept * bits) / rate.value(band / devices, snr)) * (1 + 1e-6)
     return AllocationProblem(
-        0, np.arange(devices), rng.uniform(0.1, 2, devices), fixed, compute, fixed_bits, bits, snr, prune_max, band, threshold, rate
+        0,
+        np.arange(devices),
+        10 ** rng.uniform(-1.5, 0.5, devices),
+        fixed,
+        compute,
+        fixed_bits,
+        bits,
+        snr,
+        prune_max,
+        band,
+        threshold,
+        rate,
     )
 
 
@@ -35,7 +49,7 @@ def conic_optimum(p, shannon_rate):
     """Optimum of (P) with every device's constraint y (t_u R + Q) <= A R - Q0 in convex form, in units that keep numbers near 1.
 
     For t_u > 0 this reads y <= A/t_u - (A/t_u + Q0/Q) / (1 + t_u R / Q), concave in R. ``shannon_rate(b, s)``: constraints
-    that bound R / R_unit by the rate at bandwidth b * B_unit.
+    that bound R / R_unit by the rate at bandwidth b * B_unit. None where the solver does not report success.
     """
     n = p.device_ids.size
     unit_hz = p.bandwidth_hz / n
@@ -50,9 +64,13 @@ def conic_optimum(p, shannon_rate):
     else:
         constraints.append(y <= cp.multiply(left_s * ratio, r) - fixed)
     program = cp.Problem(cp.Maximize(p.weight @ y), constraints)
-    program.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
-    assert program.status == "optimal"
-    return float(p.weight.sum() - program.value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CVXPY warns of what the status says
+        try:
+            program.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
+        except cp.SolverError:
+            return None
+    return float(p.weight.sum() - program.value) if program.status == "optimal" else None
 
 
 def shannon(p, factor=1.0):
@@ -87,17 +105,39 @@ def whole_blocks(p):
     return constraints
 
 
-@pytest.mark.parametrize(("rate", "oracle", "count"), [
-    (Shannon(), shannon, 100),
-    (TruncatedShannon(), truncated, 20),
-    (Blocks(Shannon(), 360e3), whole_blocks, 30),
-], ids=["shannon", "truncated_shannon", "blocks"])  # fmt: skip
-def test_same_optimum(rate, oracle, count):
-    rng = np.random.default_rng(2024)
-    for _ in range(count):
-        problem = instance(rng, rate)
+CASES = [
+    (Shannon(), shannon, 200, 70),
+    (TruncatedShannon(), truncated, 200, 20),
+    (Blocks(Shannon(), 360e3), whole_blocks, 20, 10),  # pieces x devices constraints: the oracle is slow
+]
+CASE_IDS = ["shannon", "truncated_shannon", "blocks"]
+
+
+def compare(case, seed, times):
+    """As many instances as told: our own certificate on all, the oracle's optimum where it has one (on 19 of 20 at least)."""
+    rate, oracle, most, count = case
+    rng = np.random.default_rng(seed)
+    silent = 0
+    for _ in range(count * times):
+        problem = instance(rng, rate, most)
         answer = KKT().allocate(problem, rng)
         assert answer.feasible
         assert answer.certificate.worst <= 1e-9
         expected = conic_optimum(problem, oracle(problem))
-        assert answer.objective == pytest.approx(expected, rel=1e-6, abs=1e-7 * problem.weight.sum())
+        if expected is None:
+            silent += 1
+        else:
+            # a share of the whole weight below which the oracle, told to stop at 1e-10, says nothing
+            assert answer.objective == pytest.approx(expected, rel=1e-6, abs=1e-9 * problem.weight.sum())
+    assert silent <= 0.05 * count * times
+
+
+@pytest.mark.parametrize("case", CASES, ids=CASE_IDS)
+def test_same_optimum_on_100_instances(case):
+    compare(case, 2024, 1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", CASES, ids=CASE_IDS)
+def test_same_optimum_on_1000_instances(case):
+    compare(case, 2025, 10)
