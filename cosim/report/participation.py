@@ -56,10 +56,10 @@ def panels(run: Run) -> list[Panel]:
         "Each bar is a device, and its colours the share of all rounds that ended so for it; those that arrived most often stand left. "
         "Equal bars are a fair run. Hover for the device."
     )
-    layout = {"barmode": "stack", "bargap": 0.0 if len(table) > 60 else 0.15, "height": 420}
+    layout = {"barmode": "stack", "bargap": 0.0 if len(table) > 60 else 0.15, "height": 460}
     axis = {"range": [0, 1], "tickformat": ".0%"}
     made = figure(bars, x="devices, by how often they arrived", y="share of rounds", **layout)
-    made.update_yaxes(axis).update_xaxes({"showticklabels": False})
+    made.update_yaxes(axis).update_xaxes({"showticklabels": False, "ticks": ""})
     return [Panel("How often each device took part", caption, made)]
 
 
@@ -87,7 +87,7 @@ def _infeasible(run: Run) -> str:
         return "Every round could serve all of its devices within the latency threshold."
     refused = run.devices[run.devices["status"] == "infeasible"].groupby("round").size().reindex(failed["round"], fill_value=0)
     which = _some([int(index) for index in failed["round"]])
-    parts = [f"{len(failed)} of {len(rounds)} rounds could not serve every device within the latency threshold (round {which})."]
+    parts = [f"{len(failed)} of {len(rounds)} rounds could not serve every device within the latency threshold ({which})."]
     if refused.sum():
         parts.append(f"They left out {refused.mean():.1f} devices on average, at most {int(refused.max())}, and went on with the others.")
     else:
@@ -116,5 +116,5 @@ def _least_threshold(failed: pd.DataFrame) -> list[str]:
 
 
 def _some(rounds: list[int]) -> str:
-    shown = ", ".join(str(index) for index in rounds[:8])
+    shown = ("round " if len(rounds) == 1 else "rounds ") + ", ".join(str(index) for index in rounds[:8])
     return shown if len(rounds) <= 8 else f"{shown}, ..."

@@ -85,6 +85,23 @@ class Run:
         """The timeline; no rows where the scenario asked for none."""
         return self._read("events")
 
+    @cached_property
+    def participation(self) -> pd.DataFrame:
+        """How often each device took part: a row per device, its index.
+
+        ``rounds`` of the run; in how many the device was ``online``, ``selected``, ``infeasible`` (there, but not to be served within the
+        threshold) and ``arrived``; ``selected_share`` and ``arrived_share`` of all rounds.
+        """
+        import pandas as pd
+
+        devices = self.devices
+        status, owner = devices["status"], devices["device"]
+        flags = {"online": status != "offline", "selected": devices["selected"], "infeasible": status == "infeasible"}
+        counts = pd.DataFrame({**flags, "arrived": status == "arrived"}).groupby(owner).sum().astype("int64")
+        counts.insert(0, "rounds", devices.groupby("device").size())
+        shares = {f"{name}_share": counts[name] / counts["rounds"] for name in ("selected", "arrived")}
+        return counts.assign(**shares)
+
     @property
     def plot(self) -> RunPlots:
         """Figures on matplotlib: ``run.plot.latency_cdf()`` and others, each returning its Axes."""
