@@ -6,7 +6,7 @@ What has memory in frequency, or a direct path, lies in ``tdl`` and ``rician``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -24,15 +24,8 @@ if TYPE_CHECKING:
 class NoFading(Component):
     """No small-scale fading: |h|^2 = 1."""
 
-    @property
-    def selective(self) -> bool:
-        """All frequencies fade alike."""
-        return False
-
-    @property
-    def follows_sight(self) -> bool:
-        """The line-of-sight state makes no difference."""
-        return False
+    selective: ClassVar[bool] = False
+    follows_sight: ClassVar[bool] = False
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> Unfaded:  # noqa: ARG002 - the protocol's
         """The process that is 1 at any time."""
@@ -56,16 +49,8 @@ class BlockRayleigh(Component):
     """
 
     block_s: float = quantity(0.01, "s", "length of a block", gt=0)
-
-    @property
-    def selective(self) -> bool:
-        """All frequencies fade alike."""
-        return False
-
-    @property
-    def follows_sight(self) -> bool:
-        """The line-of-sight state makes no difference."""
-        return False
+    selective: ClassVar[bool] = False
+    follows_sight: ClassVar[bool] = False
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> BlockProcess:  # noqa: ARG002
         """The process of the links of ``site``; stream ("fading", site, block), device k its k-th draw."""
@@ -99,16 +84,8 @@ class Jakes(Component):
 
     sinusoids: int = quantity(16, "", "sinusoids per link, two plane waves each; E|h|^4 = 2 - 1/(2 sinusoids)", ge=8, le=1024)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
-
-    @property
-    def selective(self) -> bool:
-        """All frequencies fade alike."""
-        return False
-
-    @property
-    def follows_sight(self) -> bool:
-        """The line-of-sight state makes no difference."""
-        return False
+    selective: ClassVar[bool] = False
+    follows_sight: ClassVar[bool] = False
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> JakesProcess:  # noqa: ARG002
         """The process of the links of ``site``; stream ("fading", site), device k its k-th row of draws."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
@@ -34,16 +34,8 @@ class Rician(Component):
     )
     sinusoids: int = quantity(16, "", "sinusoids per link, two scattered plane waves each", ge=8, le=1024)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
-
-    @property
-    def selective(self) -> bool:
-        """All frequencies fade alike."""
-        return False
-
-    @property
-    def follows_sight(self) -> bool:
-        """There is a direct wave in line of sight only."""
-        return True
+    selective: ClassVar[bool] = False
+    follows_sight: ClassVar[bool] = True
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> RicianProcess:  # noqa: ARG002 - the protocol's
         """The process of the links of ``site``; stream ("fading", site), device k its k-th row of draws.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +46,8 @@ class TappedDelayLine(Component):
     )
     sinusoids: int = quantity(4, "", "sinusoids per tap, two plane waves each; a sub-band sees those of all taps", ge=4, le=256)
     residual_doppler_hz: float = quantity(1.5, "Hz", "greatest Doppler shift caused by moving surroundings", ge=0)
-
-    @property
-    def selective(self) -> bool:
-        """Frequencies fade apart."""
-        return True
-
-    @property
-    def follows_sight(self) -> bool:
-        """The profile is that of every link."""
-        return False
+    selective: ClassVar[bool] = True
+    follows_sight: ClassVar[bool] = False
 
     def start(self, pathloss: PathLoss, band: Band, site: int, devices: int, streams: Streams) -> TapProcess:
         """The process of the links of ``site``; stream ("fading", site), device k its k-th row of draws."""
