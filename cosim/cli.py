@@ -249,39 +249,15 @@ def data(
 
 
 @app.command()
-def data(
-    scenario: Annotated[str, typer.Argument(help="Scenario file (YAML).")],
-    *,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also a table (.csv, .parquet) or a figure (.png, .pdf, .svg).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Show who has how many images of which class; nothing is simulated or trained."""
-    with console.reporting(debug=debug):
-        chosen = _load(scenario, settings or [], seed=seed)
-        from cosim import probe
-
-        if out is not None:
-            probe.check_target(out)
-        table = probe.partition_table(chosen)
-        names = [str(name) for name in table.columns]
-        shown = names if len(names) <= 23 else names[:3]
-        console.table(tuple(shown), [tuple(map(str, row)) for row in table[shown].to_numpy().tolist()])
-        if out is not None:
-            try:
-                probe.write_partition(table, out)
-            except OSError as error:
-                raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
-            typer.echo(f"{len(table)} devices: {out}")
-
-
-@app.command()
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
     *,
-    form: Annotated[str, typer.Option("--format", metavar="perfetto|csv", help="A timeline for ui.perfetto.dev, or CSV tables.")],
-    out: Annotated[Path | None, typer.Option(help="Where to.  [default: DIR/timeline.json or the folder DIR/csv]")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="perfetto|csv|tensorboard", help="A timeline for ui.perfetto.dev, CSV tables, or TensorBoard."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where to.  [default: DIR/timeline.json, DIR/csv or DIR/tensorboard]")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="With tensorboard: go on until the run ends.")] = False,
     debug: Debug = False,
 ) -> None:
     """Write a run for other programs."""
@@ -289,8 +265,13 @@ def export(
         from cosim import export as exports
         from cosim.trace.run import Run
 
-        if form not in {"perfetto", "csv"}:
-            raise CosimError(f"--format {form}: must be perfetto or csv")
+        if form not in {"perfetto", "csv", "tensorboard"}:
+            raise CosimError(f"--format {form}: must be perfetto, csv or tensorboard")
+        if form == "tensorboard":
+            from cosim.tensorboard import write_tensorboard
+
+            typer.echo(f"events: {write_tensorboard(Run.open(directory), out, follow=follow)}")
+            return
         if form == "perfetto":
             typer.echo(f"timeline: {exports.write_perfetto(Run.open(directory), out)}")
             return

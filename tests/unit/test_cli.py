@@ -359,7 +359,7 @@ def test_export(call, small):
     assert json.loads(Path("a/timeline.json").read_text())["traceEvents"]
     assert call("export", "a", "--format", "csv", "--out", "tables").stdout == "table: tables/rounds.csv\ntable: tables/devices.csv\n"
     wrong = call("export", "a", "--format", "vcd")
-    assert (wrong.exit_code, "--format vcd: must be perfetto or csv" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "--format vcd: must be perfetto, csv or tensorboard" in wrong.stderr) == (2, True)
     assert call("export", "none", "--format", "csv").exit_code == 4
     assert call("export", "a", "--format", "perfetto", "--out", "none/t.json").exit_code == 4
     assert call("check", "--run", "a").exit_code == 0
