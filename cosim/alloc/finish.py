@@ -24,45 +24,51 @@ def finish_together(
     bandwidths sum to the band is found without asking for rates. Steps shrink quadratically. The answer holds to 1e-12.
     """
     tau_s, band_hz = limits[1], limits[2]
-    log_b = np.full(bits.shape, math.log(band_hz / bits.size))
+    log_b, moved = np.full(bits.shape, math.log(band_hz / bits.size)), 1.0
     for _ in range(_STEPS):
         share = np.exp(log_b)
         value, slope = tangent(rate, share, snr_hz)
         stretch = value / np.maximum(share * slope, 1e-6 * value)
-        tau_s, trial = _moment(log_b - stretch * np.log(value / bits), stretch, own_time_s, (limits[0], tau_s, band_hz))
-        moved = float(np.maximum.reduce(np.abs(trial - log_b)))
+        at_one_s = log_b - stretch * np.log(value / bits)
+        tau_s, trial = _moment(at_one_s, stretch, own_time_s, (limits[0], tau_s, band_hz, max(1e-5 * moved * moved, 1e-15)))
+        moved = min(1.0, float(np.maximum.reduce(np.abs(trial - log_b))))
         log_b = trial
-        if moved <= 1e-8:
-            break
-    share = np.exp(log_b)
-    late = own_time_s + bits / rate.value(share, snr_hz)
-    holds = np.abs(late - tau_s).max() <= 1e-12 * tau_s and abs(share.sum() / band_hz - 1.0) <= 1e-12
-    return (tau_s, share) if holds else None
+        if moved <= 1e-7:
+            share = np.exp(log_b)
+            late = own_time_s + bits / rate.value(share, snr_hz)
+            if np.abs(late - tau_s).max() <= 1e-12 * tau_s and abs(share.sum() / band_hz - 1.0) <= 1e-12:
+                return tau_s, share
+    return None
 
 
 def _moment(
-    at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, target: tuple[float, float, float]
+    at_one_s: FloatArray, stretch: FloatArray, own_time_s: FloatArray, target: tuple[float, float, float, float]
 ) -> tuple[float, FloatArray]:
     """Tau at which bandwidths e^(at_one_s - stretch log(tau - t_own)), each at most the band, sum to the band, and their logs.
 
-    ``target``: a time before tau, a guess [s], and the band [Hz].
+    ``target``: a time before tau, a guess [s], the band [Hz], and the relative error of the sum that will do. Newton's method for
+    log sum over the logarithm of what is left of tau when the last device begins to send: straight where that one decides.
     """
-    early, tau_s, band_hz = target
-    late, most = math.inf, math.log(band_hz)
-    early = max(early, float(own_time_s.max()))
+    early, tau_s, band_hz, tolerance = target
+    latest = float(np.maximum.reduce(own_time_s))
+    early, late, most = max(early, latest), math.inf, math.log(band_hz)
     for _ in range(100):
         left_s = tau_s - own_time_s
         trial = np.minimum(np.maximum(at_one_s - stretch * np.log(left_s), most - _DEEP), most)
         share = np.exp(trial)
         total = float(np.add.reduce(share))
         excess = math.log(total / band_hz)
-        early, late = (tau_s, late) if excess > 0 else (early, tau_s)
-        ahead = tau_s + excess * total / float((stretch / left_s) @ share)
-        if abs(ahead - tau_s) <= 2e-16 * tau_s or abs(excess) <= 1e-15:
+        if abs(excess) <= tolerance:
             break
+        early, late = (tau_s, late) if excess > 0 else (early, tau_s)
+        rest_s = tau_s - latest
+        step = excess * total / (rest_s * float((stretch / left_s) @ share))
+        ahead = latest + rest_s * math.exp(min(max(step, -5.0), 5.0))
         if not early < ahead < late:
             ahead = 0.5 * (early + late) if late < math.inf else 2.0 * tau_s - early
             if not early < ahead < late:
                 break
+        if abs(ahead - tau_s) <= 2e-16 * tau_s:
+            break
         tau_s = ahead
     return tau_s, trial
