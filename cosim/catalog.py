@@ -54,10 +54,15 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "rate": {
             "shannon": "cosim.rate:Shannon",
             "truncated_shannon": "cosim.rate:TruncatedShannon",
+            "nr_mcs": "cosim.net.mcs:TransportBlocks",
         },
         "uplink": {
             "ideal": "cosim.net.uplink:Ideal",
             "allocated": "cosim.net.uplink:Allocated",
+            "work_conserving": "cosim.net.uplink_schedulers:WorkConserving",
+            "round_robin": "cosim.net.uplink_schedulers:RoundRobin",
+            "proportional_fair": "cosim.net.uplink_schedulers:ProportionalFair",
+            "max_ci": "cosim.net.uplink_schedulers:MaxCI",
         },
         "compute": {
             "constant": "cosim.net.compute:Constant",

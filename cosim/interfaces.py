@@ -256,7 +256,10 @@ class CSI(Protocol):
 
 
 class Uplink(Protocol):
-    """Role ``uplink``: how the shares that an allocator decides become bandwidth in each slot."""
+    """Role ``uplink``: how the shares that an allocator decides become bandwidth in each slot.
+
+    Shares are reserved (``ReservedUplink``), or the uplink is ``coupled``: ``cosim.net.uplink_schedulers.Scheduler``.
+    """
 
     @property
     def bandwidth_hz(self) -> float: ...
@@ -275,8 +278,33 @@ class Uplink(Protocol):
     @property
     def rate(self) -> Rate: ...
     @property
+    def link_rate(self) -> Rate:
+        """The rate to plan with, before overheads and blocks."""
+        ...
+
+    @property
     def gap(self) -> float:
         """SNR gap to capacity, linear, >= 1."""
+        ...
+
+    @property
+    def uplink_share(self) -> float:
+        """Share of the time that is uplink, in (0, 1]."""
+        ...
+
+    @property
+    def useful(self) -> float:
+        """Payload per bit of the plain rate, in (0, 1]."""
+        ...
+
+    @property
+    def grant_delay_s(self) -> float:
+        """From a device's wish to send to its first grant [s]."""
+        ...
+
+    @property
+    def coupled(self) -> bool:
+        """Whether what a device may send depends on who else sends."""
         ...
 
     def planning_rate(self, rate: Rate) -> Rate:
@@ -287,8 +315,12 @@ class Uplink(Protocol):
         """Shares (n,) as this uplink can realise them, in its own unit; sums stay within the band."""
         ...
 
+
+class ReservedUplink(Uplink, Protocol):
+    """An uplink on which nobody depends on anybody else. Slot i begins at i * slot_s."""
+
     def bandwidth_in_slots(self, quotas: FloatArray, slots: IntArray) -> FloatArray:
-        """Bandwidth [Hz] (T, n) that each device holds in slots (T,), slot i beginning at i * slot_s."""
+        """Bandwidth [Hz] (T, n) that each device holds in slots (T,)."""
         ...
 
     def edges_in_slots(self, quotas: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -26,6 +26,7 @@ Role = Literal[
     "fading",
     "data",
     "compute",
+    "harq",
     "availability",
     "csi",
     "selection",

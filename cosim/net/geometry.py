@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
+from pydantic import Field
+
 from cosim.component import Component, quantity
+from cosim.net.power import OpenLoop
 
 
 @final
@@ -35,5 +38,6 @@ class Devices(Component):
     height_m: float = quantity(1.5, "m", "antenna height above ground", gt=0)
     antenna_gain_dbi: float = quantity(0.0, "dBi", "antenna gain")
     transmit_power_dbm: float = quantity(23.0, "dBm", "uplink transmit power, spread over the band the device holds")
+    power_control: OpenLoop | None = Field(None, description="open-loop power control of the uplink; none: full power, always")
     amplifier_efficiency: float = quantity(0.35, "", "radiated power over power drawn while sending", gt=0, le=1)
     noise_figure_db: float = quantity(9.0, "dB", "noise figure of the receiver", ge=0)

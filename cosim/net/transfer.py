@@ -1,23 +1,33 @@
 """Bits drained over the time-varying channel, in vectorised windows of slots, with exact completion times.
 
 In slot i, device k sends at the constant rate r_ik = R(b_ik, s_k g_k(i * slot_s)); where the channel differs over the
-band, at the sum of that over the sub-bands that it holds. Shares are reserved, so what a device can send depends on nobody
-else. A *window* holds, for all transfers that are not done, the bits that each could send by every slot edge; whoever begins
-or stops within it only reads off there when it will be done, or what it has sent.
+band, at the sum of that over the sub-bands that it holds. Where shares are reserved, what a device can send depends on nobody
+else. A *window* then holds, for all transfers that are not done, the bits that each could send by every slot edge; whoever begins
+or stops within it only reads off there when it will be done, or what it has sent. A coupled uplink makes its windows for those who
+send, slot by slot (``cosim.net.uplink_slots``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from cosim.errors import SimulationError
+from cosim.net.harq import SlotChances
+from cosim.net.mcs import TransportBlocks
+from cosim.net.transfer_records import Transfers, Window, cumulative
+from cosim.net.uplink_slots import Ahead, Slots
 
 if TYPE_CHECKING:
-    from cosim.interfaces import Band, BoolArray, FloatArray, GainSource, IntArray, SubbandGains, Uplink
+    from cosim.interfaces import Band, FloatArray, GainSource, IntArray, ReservedUplink, SubbandGains, Uplink
+    from cosim.net.power import PowerLaw
+    from cosim.net.uplink_schedulers import Scheduler
     from cosim.rate import Rate
+    from cosim.rng import Streams
+
+__all__ = ["Medium", "Transfers", "Window", "selective_rate"]
 
 WINDOW_ELEMENTS = 8_192
 """Slots x devices of a window, at most, while it has more than the fewest slots."""
@@ -25,126 +35,66 @@ WINDOW_SLOTS = (8, 64)
 """Fewest and, in the first thousand slots of a round, most slots of a window: what lies behind the last completion is wasted."""
 FIRST_WINDOW_SLOTS = 16
 """Slots of a round's first window: downloads are over after a few."""
+COUPLED_SLOTS = 64
+"""Most slots of a window of a coupled uplink."""
 STALLED_SLOTS = 1_000_000
 """A transfer that has lasted for this many slots is an error, not a result."""
-
-
-@dataclass(slots=True)
-class Transfers:
-    """Uploads (or downloads) of one round; arrays (n,), changed in place. A transfer can go on from any such record.
-
-    ``backlog_bits``: what is still to be sent at ``settled_s``, and ``airtime_s``: time spent until then in slots with
-    bandwidth; ``sending``: is on the air now; ``done``: nothing to come from it any more.
-    """
-
-    device_ids: IntArray
-    quotas: FloatArray
-    snr_per_gain_hz: FloatArray
-    backlog_bits: FloatArray
-    settled_s: FloatArray
-    sending: BoolArray
-    done: BoolArray
-    airtime_s: FloatArray
-
-    @staticmethod
-    def of(device_ids: IntArray, quotas: FloatArray, snr_per_gain_hz: float | FloatArray, bits: FloatArray) -> Transfers:
-        """Transfers that nobody has begun yet."""
-        n = len(device_ids)
-        return Transfers(
-            device_ids=device_ids,
-            quotas=quotas,
-            snr_per_gain_hz=np.full(n, snr_per_gain_hz),
-            backlog_bits=np.array(bits, np.float64),
-            settled_s=np.zeros(n),
-            sending=np.zeros(n, np.bool_),
-            done=np.zeros(n, np.bool_),
-            airtime_s=np.zeros(n),
-        )
-
-    def begin(self, rows: int | IntArray, now_s: float) -> None:
-        """Rows start to send."""
-        self.sending[rows] = True
-        self.settled_s[rows] = now_s
-
-    def stop(self, row: int) -> None:
-        """A row stops, whatever is left of it."""
-        self.sending[row], self.done[row] = False, True
-
-    def complete(self, rows: int | IntArray) -> None:
-        """Rows have sent everything; their airtime is settled later."""
-        self.sending[rows], self.done[rows], self.backlog_bits[rows] = False, True, 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What m transfers could send in T slots; arrays over both are (m, T), sums by the edges (m, T+1).
-
-    ``edges_s`` (T+1,); ``place`` (n,): where a row of the transfers stands, -1 for those that are done.
-    """
-
-    edges_s: FloatArray
-    place: IntArray
-    rate_bps: FloatArray
-    sent_bits: FloatArray
-    on_air_s: FloatArray
-
-    @property
-    def end_s(self) -> float:
-        """Where the last slot ends."""
-        return float(self.edges_s[-1])
-
-    def completion_s(self, transfers: Transfers, rows: IntArray) -> FloatArray:
-        """Moment at which the backlog of rows (k,) is sent: slot edge + what is then left / rate; inf if not in the window."""
-        places, since_s, backlog = self.place[rows], transfers.settled_s[rows], transfers.backlog_bits[rows]
-        target, sent = self._by(self.sent_bits, self.rate_bps, places, since_s) + backlog, self.sent_bits[places]
-        slot = np.count_nonzero(sent[:, 1:] < target[:, None], axis=1)
-        last = np.minimum(slot, self.rate_bps.shape[1] - 1)
-        left = target - sent[np.arange(len(last)), last]
-        rate = self.rate_bps[places, last]
-        end_s = self.edges_s[last] + np.divide(left, rate, out=np.zeros_like(left), where=rate > 0)
-        return np.where(slot > last, np.inf, np.where(backlog > 0, np.maximum(end_s, since_s), since_s))
-
-    def settle(self, transfers: Transfers, rows: IntArray, until_s: float | FloatArray) -> None:
-        """Bring rows (k,) to moments within the window, and not after their completion."""
-        places, since_s = self.place[rows], transfers.settled_s[rows]
-        until_s = np.maximum(until_s, since_s)
-        sent, on_air = (
-            self._by(sums, slope, places, until_s) - self._by(sums, slope, places, since_s)
-            for sums, slope in ((self.sent_bits, self.rate_bps), (self.on_air_s, self.rate_bps > 0))
-        )
-        transfers.backlog_bits[rows] = np.maximum(transfers.backlog_bits[rows] - sent, 0.0)
-        transfers.airtime_s[rows] += on_air
-        transfers.settled_s[rows] = until_s
-
-    def _by(self, sums: FloatArray, slope: FloatArray | BoolArray, places: IntArray, times_s: FloatArray) -> FloatArray:
-        """A sum over the window (m, T+1) that grows by ``slope`` (m, T) within a slot, at a place and a moment each (k,)."""
-        slot = self.edges_s[1:-1].searchsorted(times_s, side="right")
-        elapsed = np.maximum(times_s - self.edges_s[slot], 0.0)
-        return np.asarray(sums[places, slot] + slope[places, slot] * elapsed)
 
 
 class Medium:
     """A band, its scheduler and the channel behind it."""
 
-    def __init__(self, uplink: Uplink, channel: GainSource, subbands: SubbandGains | None = None) -> None:
-        """``uplink`` schedules the band (the downlink passes an `Ideal` one); ``subbands``: what differs over it."""
-        self.uplink = uplink
-        self._gain = channel.gain if subbands is None else subbands.gain
-        self._band = None if subbands is None else subbands.band
+    def __init__(
+        self,
+        uplink: Uplink,
+        channel: GainSource,
+        subbands: SubbandGains | None = None,
+        *,
+        law: PowerLaw | None = None,
+        streams: Streams | None = None,
+    ) -> None:
+        """``uplink`` schedules the band (the downlink passes an `Ideal` one); ``subbands``: what differs over it; ``law``: power control.
 
-    def window(self, transfers: Transfers, start_s: float, now_s: float) -> Window:
-        """What all who are not done could send from the slot of ``now_s`` on, in a round of transfers that began at ``start_s``."""
+        ``streams``: where transport blocks have their luck from; only they need any.
+        """
+        self.uplink, self._law = uplink, law
+        self._gain = channel.gain if subbands is None else subbands.gain
+        self._channel = channel
+        self._band = None if subbands is None else subbands.band
+        self._slots: Slots | None = None
+        if uplink.coupled:
+            chances = SlotChances(cast("Streams", streams)) if isinstance(uplink.rate, TransportBlocks) else None
+            self._slots = Slots(cast("Scheduler", uplink), Ahead(self._gain, channel, law, uplink.slot_s), chances)
+
+    def next_edge_s(self, now_s: float) -> float:
+        """The first slot edge at or after a moment."""
+        return self._slot_from(now_s) * self.uplink.slot_s
+
+    def window(self, transfers: Transfers, start_s: float, now_s: float, until_s: float = math.inf) -> Window:
+        """A window in a round of transfers that began at ``start_s``.
+
+        Reserved shares: what all who are not done could send, from the slot of ``now_s`` on. A coupled uplink: what those on the air
+        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins or stops, or until one of them completes.
+        """
         slot_s = self.uplink.slot_s
+        if self._slots is not None:
+            first = self._slot_from(now_s)
+            most = COUPLED_SLOTS if math.isinf(until_s) else self._slot_from(until_s) - first
+            return self._slots.window(transfers, first, max(1, min(most, COUPLED_SLOTS)))
         first = int(now_s / slot_s)
         first += (first + 1) * slot_s <= now_s  # the quotient may fall just short of a slot's edge
         rows = np.flatnonzero(~transfers.done)
         slots = np.arange(first, first + self._length(len(rows), first - int(start_s / slot_s)))
         edges = np.append(slots, slots[-1] + 1) * slot_s
-        rate = np.ascontiguousarray(self._rate(transfers, slots, rows).T)
-        length = np.diff(edges)
+        slope = self.slopes(transfers, slots, rows)
         place = np.full(len(transfers.done), -1)
         place[rows] = np.arange(len(rows))
-        return Window(edges, place, rate, _cumulative(rate * length), _cumulative(np.where(rate > 0, length, 0.0)))
+        return Window(edges, place, slope, cumulative(slope * np.diff(edges)))
+
+    def _slot_from(self, now_s: float) -> int:
+        """The first slot that does not begin before a moment."""
+        slot = round(now_s / self.uplink.slot_s)
+        return slot + (slot * self.uplink.slot_s < now_s)
 
     def _length(self, transfers: int, elapsed_slots: int) -> int:
         """Slots of a window: few at first, then as many as fit, more where a round lasts very long."""
@@ -176,15 +126,26 @@ class Medium:
             f"{transfers.backlog_bits[row]:.6g} bit are left: its link is too weak; raise powers or bandwidths, or move it nearer"
         )
 
-    def _rate(self, transfers: Transfers, slots: IntArray, rows: IntArray) -> FloatArray:
-        """What rows (m,) send in slots (T,) [bit/s]; (T, m)."""
-        snr_per_gain = transfers.snr_per_gain_hz[rows]
-        gains = self._gain(np.asarray(slots * self.uplink.slot_s), transfers.device_ids[rows])
+    def slopes(self, transfers: Transfers, slots: IntArray, rows: IntArray) -> FloatArray:
+        """Of reserved shares, (3, m, T): what rows (m,) send in slots (T,) [bit/s], airtime per second, bandwidth held [Hz]."""
+        uplink = cast("ReservedUplink", self.uplink)
+        snr_per_gain, times_s = transfers.snr_per_gain_hz[rows], np.asarray(slots * uplink.slot_s)
+        held = uplink.bandwidth_in_slots(transfers.quotas, slots)[:, rows]
+        gains = self._gain(times_s, transfers.device_ids[rows])
+        share = self._power(transfers, times_s, rows, held)
         if self._band is None:
-            bandwidth = self.uplink.bandwidth_in_slots(transfers.quotas, slots)[:, rows]
-            return self.uplink.rate.value(bandwidth, snr_per_gain * gains)
-        low, high = (edge[:, rows] for edge in self.uplink.edges_in_slots(transfers.quotas, slots))
-        return selective_rate(self.uplink.rate, self._band, (low, high), snr_per_gain[:, None] * gains)
+            rate = uplink.rate.value(held, snr_per_gain * share * gains)
+        else:
+            low, high = (edge[:, rows] for edge in uplink.edges_in_slots(transfers.quotas, slots))
+            rate = selective_rate(uplink.rate, self._band, (low, high), (snr_per_gain * share)[..., None] * gains)
+        return np.stack([(uplink.useful * rate).T, np.where(rate > 0, uplink.uplink_share * share, 0.0).T, np.where(rate > 0, held, 0.0).T])
+
+    def _power(self, transfers: Transfers, times_s: FloatArray, rows: IntArray, held_hz: FloatArray) -> FloatArray:
+        """Share of its greatest power that each device uses (T, m), or (1, m) where that is all of it."""
+        if self._law is None:
+            return np.ones((1, len(rows)))
+        per_hz = self._law.per_hz(self._channel.mean_gain(times_s, transfers.device_ids[rows]))
+        return np.minimum(1.0, per_hz * (self._law.snr_per_gain_hz / transfers.snr_per_gain_hz[rows]) * held_hz)
 
 
 def selective_rate(rate: Rate, band: Band, edges_hz: tuple[FloatArray, FloatArray], snr_hz: FloatArray) -> FloatArray:
@@ -199,10 +160,3 @@ def selective_rate(rate: Rate, band: Band, edges_hz: tuple[FloatArray, FloatArra
     whole = overlap.sum(axis=-1, keepdims=True)
     share = np.divide(overlap, whole, out=np.zeros_like(overlap), where=whole > 0)
     return np.asarray(rate.value(overlap, snr_hz * share).sum(axis=-1))
-
-
-def _cumulative(parts: FloatArray) -> FloatArray:
-    """Sums (m, T+1) of parts (m, T), beginning with 0."""
-    sums = np.zeros((len(parts), parts.shape[1] + 1))
-    np.cumsum(parts, axis=1, out=sums[:, 1:])
-    return sums

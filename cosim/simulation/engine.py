@@ -60,7 +60,9 @@ class Simulation:
             parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
         self._downlink = Medium(Ideal(bandwidth_hz=parts.downlink.bandwidth_hz, slot_s=parts.uplink.slot_s), parts.world)
-        self._uplink = UplinkProcess(self._env, Medium(parts.uplink, parts.world, parts.world.subbands), self._upload_done)
+        uplink = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law, streams=parts.streams)
+        keep = parts.uplink.coupled and parts.radio_interval_s is not None
+        self._uplink = UplinkProcess(self._env, uplink, self._upload_done, keep_windows=keep)
         self._news = self._env.event()
         self._round: Round | None = None
         self._events: list[tuple[float, str, int, int, str]] = []
@@ -166,6 +168,7 @@ class Simulation:
         """Stop who is not there yet, aggregate, evaluate, write the rows."""
         parts = self._parts
         uploads = self._uplink.close(record.end_s)
+        record.uploads, record.windows = uploads, self._uplink.windows
         record.airtime_s, record.sent_bits = uploads.airtime_s, record.submodels.payload_bits - uploads.backlog_bits
         for row in np.flatnonzero(~record.arrived & ~record.gone).tolist():  # each is a SimPy process of its own
             record.stop_s[row] = record.end_s

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cosim.net.downlink import Downlink
     from cosim.net.energy import EnergyBudget
     from cosim.net.geometry import Devices, Site
+    from cosim.net.power import PowerLaw
     from cosim.net.world import World
     from cosim.policy import Policy
     from cosim.rng import Streams
@@ -62,6 +63,12 @@ class Parts:
         """SNR in 1 Hz per unit of power gain: p / (N0 F Gamma) [Hz]."""
         noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + self.site.noise_figure_db)
         return float(dbm_to_w(self.devices.transmit_power_dbm) / noise_w_hz / self.uplink.gap)
+
+    @property
+    def power_law(self) -> PowerLaw | None:
+        """Power control of the uplink; None where everybody sends at full power."""
+        control = self.devices.power_control
+        return None if control is None else control.start(self.devices.transmit_power_dbm, self.uplink_snr_per_gain_hz)
 
     @property
     def downlink_snr_per_gain_hz(self) -> float:

@@ -81,7 +81,9 @@ def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
 def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) -> AllocationProblem:
     """Problem (P) of all these devices, its threshold still open (1 s)."""
     work = parts.learner.workload()
-    rate = parts.csi.planning_rate(parts.uplink.rate, parts.fading)
+    rate = parts.csi.planning_rate(parts.uplink.link_rate, parts.fading)
+    if parts.power_law is not None:
+        rate = parts.power_law.planning_rate(rate)
     speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor
     fixed_compute_s = work.fixed_flops[ids] / speed
     downlink = parts.csi.planning_rate(Shannon(), parts.fading)
@@ -92,7 +94,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
         round=round_index,
         device_ids=ids,
         weight=work.weight[ids],
-        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + fixed_compute_s,
+        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + fixed_compute_s + parts.uplink.grant_delay_s,
         prunable_time_s=work.prunable_flops[ids] / speed,
         fixed_bits=work.fixed_bits[ids],
         prunable_bits=work.prunable_bits[ids],

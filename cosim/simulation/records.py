@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cosim.interfaces import BoolArray, FloatArray, IntArray, Submodels
+    from cosim.net.transfer import Transfers, Window
     from cosim.simulation.plan import Plan
 
 
@@ -54,7 +55,8 @@ class State:
 class Round:
     """A round of the selected devices; arrays (m,), times NaN (or inf) until they are known.
 
-    ``stop_s``: when a device stopped taking part before it arrived: it left, or the round ended.
+    ``stop_s``: when a device stopped taking part before it arrived: it left, or the round ended. ``uploads``: at the round's end;
+    ``windows``: what a coupled uplink did, kept where the radio is sampled.
     """
 
     index: int
@@ -75,6 +77,8 @@ class Round:
     gone: BoolArray = field(init=False)
     airtime_s: FloatArray = field(init=False)
     sent_bits: FloatArray = field(init=False)
+    uploads: Transfers = field(init=False)
+    windows: list[Window] = field(init=False)
     last_event_s: float = field(init=False)
     end_s: float = np.nan
 
@@ -85,5 +89,5 @@ class Round:
             setattr(self, name, np.full(m, np.nan))
         self.stop_s = np.full(m, np.inf)
         self.arrived, self.gone = np.zeros(m, np.bool_), np.zeros(m, np.bool_)
-        self.airtime_s, self.sent_bits = np.zeros(m), np.zeros(m)
+        self.airtime_s, self.sent_bits, self.windows = np.zeros(m), np.zeros(m), []
         self.last_event_s = self.start_s

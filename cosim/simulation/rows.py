@@ -9,7 +9,7 @@ import numpy as np
 from cosim.alloc.energy import planned_energy_j
 from cosim.alloc.problem import least_feasible_threshold
 from cosim.net.energy import compute_energy_j, transmit_energy_j
-from cosim.net.transfer import selective_rate
+from cosim.net.transfer import Medium
 from cosim.units import dbm_to_w, to_db
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "kept_flops": spread(record.submodels.flops),
         **{name: spread(values) for name, values in _times(record).items()},
         **{name: spread(values) for name, values in _energies(parts, record).items()},
+        **{name: spread(values) for name, values in _uploads(parts, record).items()},
         "train_loss": update.train_loss,
         "accuracy": evaluation.accuracy,
         "accuracy_full": evaluation.accuracy_full,
@@ -189,7 +190,7 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
     times = np.arange(first, last, dtype=np.float64) * interval_s
     motion = parts.world.motion(times, parts.device_ids)
     gain = parts.world.gain(times, parts.device_ids)
-    bandwidth, rate = _on_air(parts, record, times, gain)
+    bandwidth, rate = _on_air(parts, record, times)
     shape = gain.shape
     columns = {
         "round": np.full(shape, record.index),
@@ -206,23 +207,46 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
     return {name: np.ravel(values) for name, values in columns.items()}
 
 
-def _on_air(parts: Parts, record: Round, times: FloatArray, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _on_air(parts: Parts, record: Round, times: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Bandwidth and rate (T, devices) at which each device sends at these times."""
-    plan, ids, uplink, subbands = record.plan, record.device_ids, parts.uplink, parts.world.subbands
-    quotas = uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
-    slots = (times / uplink.slot_s).astype(np.int64)
-    end_s = np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
-    sending = (record.upload_start_s <= times[:, None]) & (times[:, None] < end_s)
-    held = uplink.bandwidth_in_slots(quotas, slots)
-    snr_per_gain_hz = parts.uplink_snr_per_gain_hz * plan.power_share
-    if subbands is None:
-        rate = uplink.rate.value(held, snr_per_gain_hz * gain[:, ids])
-    else:
-        snr_hz = snr_per_gain_hz[:, None] * subbands.gain(times, ids)
-        rate = selective_rate(uplink.rate, subbands.band, uplink.edges_in_slots(quotas, slots), snr_hz)
     out = np.zeros((2, len(times), parts.devices.count))
-    out[:, :, ids] = np.where(sending, np.stack([held, rate]), 0.0)
+    if not len(record.device_ids):
+        return out[0], out[1]
+    begin_s = record.upload_start_s + parts.uplink.grant_delay_s
+    sending = (begin_s <= times[:, None]) & (times[:, None] < _upload_end_s(parts, record))
+    if parts.uplink.coupled:
+        held_rate = _in_windows(record, times)
+    else:
+        medium = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law)
+        slots = np.floor(times / parts.uplink.slot_s + 1e-9).astype(np.int64)
+        rate, _, held = medium.slopes(record.uploads, slots, np.arange(len(record.device_ids)))
+        held_rate = np.stack([held.T, rate.T])
+    out[:, :, record.device_ids] = np.where(sending, held_rate, 0.0)
     return out[0], out[1]
+
+
+def _in_windows(record: Round, times: FloatArray) -> FloatArray:
+    """Bandwidth and rate (2, T, m) from the windows of the round."""
+    out = np.zeros((2, len(times), len(record.device_ids)))
+    for window in record.windows:
+        inside = np.flatnonzero((times >= window.edges_s[0]) & (times < window.end_s))
+        slot = np.searchsorted(window.edges_s, times[inside], side="right") - 1
+        rows = np.flatnonzero(window.place >= 0)
+        for part, values in enumerate((window.held_hz, window.rate_bps)):
+            out[part, inside[:, None], rows] = values[window.place[rows]][:, slot].T
+    return out
+
+
+def _upload_end_s(parts: Parts, record: Round) -> FloatArray:
+    """When uploads (m,) ended, or were cut off."""
+    return np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
+
+
+def _uploads(parts: Parts, record: Round) -> dict[str, FloatArray]:
+    """What the uplink made of the plan."""
+    duration_s = _upload_end_s(parts, record) - record.upload_start_s
+    mean = np.divide(record.uploads.held_hz_s, duration_s, out=np.full_like(duration_s, np.nan), where=duration_s > 0)
+    return {"bandwidth_mean_hz": mean, "retransmitted_bits": record.uploads.again_bits}
 
 
 def _mean(values: FloatArray) -> float:

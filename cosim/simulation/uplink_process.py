@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 class UplinkProcess:
     """All uploads of the round that is going on. ``completed(row, time_s)`` is called for each that ends.
 
-    ``_completion_s`` (n,): when an upload will end, as far as the window tells; inf where it does not.
+    ``_completion_s`` (n,): when an upload will end, as far as the window tells; inf where it does not. On a coupled uplink a window
+    ends at the slot edge after the next event, whatever that is: no window has to be taken back, and who begins within a slot
+    is in the next one's. ``windows``: all of the round's, if they are to be kept.
     """
 
-    def __init__(self, env: simpy.Environment, medium: Medium, completed: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, env: simpy.Environment, medium: Medium, completed: Callable[[int, float], None], *, keep_windows: bool = False
+    ) -> None:
         """Nothing to send yet."""
-        self._env, self._medium, self._completed = env, medium, completed
+        self._env, self._medium, self._completed, self._keep = env, medium, completed, keep_windows
+        self.windows: list[Window] = []
         self._transfers: Transfers | None = None
         self._window: Window | None = None
         self._completion_s: FloatArray = np.zeros(0)
@@ -32,7 +37,7 @@ class UplinkProcess:
 
     def open(self, transfers: Transfers, now_s: float) -> None:
         """A round's uploads, none of which has begun."""
-        self._transfers, self._window, self._begin_s = transfers, None, now_s
+        self._transfers, self._window, self._begin_s, self.windows = transfers, None, now_s, []
         self._completion_s = np.full(len(transfers.device_ids), np.inf)
 
     def close(self, now_s: float) -> Transfers:
@@ -45,13 +50,28 @@ class UplinkProcess:
         return transfers
 
     def begin(self, row: int, now_s: float) -> None:
-        """A device starts to send."""
-        transfers = self._open_transfers()
+        """A device has something to send; it is on the air from its grant on."""
+        transfers, granted_s = self._open_transfers(), now_s + self._medium.uplink.grant_delay_s
+        if granted_s > now_s:
+            self._at(granted_s, partial(self._go_on_air, transfers, row, granted_s))
+        else:
+            self._go_on_air(transfers, row, now_s)
+
+    def _go_on_air(self, transfers: Transfers, row: int, now_s: float) -> None:
+        if transfers is not self._transfers or transfers.done[row]:
+            return
         transfers.begin(row, now_s)
         if self._window is None:
-            self._look_ahead()
+            if self._medium.uplink.coupled:
+                self._at(self._medium.next_edge_s(now_s), partial(self._wake, transfers))
+            else:
+                self._look_ahead()
         elif now_s < self._window.end_s:
             self._foresee(np.array([row]))
+
+    def _wake(self, transfers: Transfers) -> None:
+        if transfers is self._transfers and self._window is None:
+            self._look_ahead()
 
     def abandon(self, row: int, now_s: float) -> None:
         """A device stops to send, for good."""
@@ -73,7 +93,9 @@ class UplinkProcess:
             return
         now_s = float(transfers.settled_s[rows].min())
         self._medium.refuse_stall(transfers, self._begin_s, now_s)
-        self._window = window = self._medium.window(transfers, self._begin_s, now_s)
+        self._window = window = self._medium.window(transfers, self._begin_s, now_s, self._env.peek())
+        if self._keep:
+            self.windows.append(window)
         self._foresee(rows)
         self._at(window.end_s, partial(self._go_on, window))
 
@@ -83,7 +105,7 @@ class UplinkProcess:
             self._look_ahead()
 
     def _foresee(self, rows: IntArray) -> None:
-        """Completions of rows within the window become events. Shares are reserved: no other device will move them."""
+        """Completions of rows within the window become events: no other device will move them."""
         assert self._window is not None
         transfers = self._open_transfers()
         completion_s = self._completion_s[rows] = self._window.completion_s(transfers, rows)

@@ -149,6 +149,8 @@ _DEVICES = Table(
         _number("gain_planned_db", "dB", "power gain that the planner believed, antenna gains included"),
         _number("prune_ratio", "", "pruned share rho_k of the prunable parameters, as realised"),
         _number("bandwidth_hz", "Hz", "uplink bandwidth allocated"),
+        _number("bandwidth_mean_hz", "Hz", "uplink bandwidth held, averaged from the end of computing to the end of the upload"),
+        _number("retransmitted_bits", "bit", "payload sent again, each time it was"),
         _number("payload_bits", "bit", "exact length of the encoded upload"),
         _number("t_download_s", "s", "time for the model to reach the device"),
         _number("t_compute_s", "s", "time of local training, straggler factor included"),

@@ -26,8 +26,8 @@ def test_ideal_holds_its_share_in_every_slot():
 def test_blocks_of_a_nr_like_band():
     uplink = Allocated(bandwidth_hz=10e6, subcarrier_spacing_hz=30e3)
     assert uplink.block_hz == 360e3
-    assert uplink.blocks == 27  # floor(10 MHz / 360 kHz)
-    assert uplink.usable_bandwidth_hz == 27 * 360e3
+    assert uplink.blocks == 24  # TS 38.101-1, table 5.3.2-1; floor(10 MHz / 360 kHz) = 27 would leave no guard band
+    assert uplink.usable_bandwidth_hz == 24 * 360e3
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,259 @@
+"""A coupled uplink, slot by slot: a slot depends on the last one, so this is a loop over slots, vectorised over devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast, final
+
+import numpy as np
+
+from cosim.net.harq import Sent
+from cosim.net.mcs import EESM_BETA, effective_sinr
+from cosim.net.transfer_records import AGAIN, AIRTIME, BITS, HELD, Window, cumulative
+from cosim.net.uplink_memory import Memory, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cosim.interfaces import BoolArray, FloatArray, GainSource, IntArray
+    from cosim.net.harq import Chances
+    from cosim.net.mcs import TransportBlocks
+    from cosim.net.power import PowerLaw
+    from cosim.net.transfer_records import Transfers
+    from cosim.net.uplink_schedulers import Scheduler
+
+    Gains = Callable[[FloatArray, IntArray], FloatArray]
+
+_AHEAD_ELEMENTS, _AHEAD_SLOTS = 65_536, (16, 256)
+"""Gains evaluated at once, and the fewest and most slots of them: few large questions cost much less than many small ones."""
+_DUST_BITS = 1e-6
+"""What rounding may leave of an upload."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Air:
+    """What the radio offers to m devices in T slots: SNR in 1 Hz at the greatest power (T, m), or (T, m, F) per block.
+
+    ``reported_hz``: as far as the scheduler knows; ``power_per_hz`` (T, m): share of the greatest power per Hz held, inf without power
+    control.
+    """
+
+    snr_hz: FloatArray
+    reported_hz: FloatArray
+    power_per_hz: FloatArray
+
+
+@final
+class Ahead:
+    """Gains of slots to come, evaluated in large pieces for all transfers that are not done."""
+
+    def __init__(self, gain: Gains, channel: GainSource, law: PowerLaw | None, slot_s: float) -> None:
+        self._gain_of, self._channel, self._law, self._slot_s = gain, channel, law, slot_s
+        self._ids: IntArray | None = None
+        self._first, self._end = 0, 0
+        self._place: IntArray = np.zeros(0, np.int64)
+        self._gain: FloatArray = np.zeros((0, 0))
+        self._power: FloatArray = np.zeros((0, 0))
+
+    def air(self, transfers: Transfers, rows: IntArray, slots: tuple[int, int], delay: int) -> Air:
+        """For rows (m,) in slots first .. end - 1, reports being ``delay`` slots old; before t = 0 as at 0."""
+        first, end = slots
+        if self._ids is not transfers.device_ids or first < self._first + delay or end > self._end or (self._place[rows] < 0).any():
+            self._fetch(transfers, first - delay, end)
+        place = self._place[rows]
+        gain = self._gain[first - delay - self._first : end - self._first, place]
+        snr = gain * transfers.snr_per_gain_hz[rows].reshape((-1,) + (1,) * (gain.ndim - 2))
+        if self._law is None:
+            power = np.full((1, 1), np.inf)
+        else:
+            power = self._power[first - self._first : end - self._first, place]
+            power = power * (self._law.snr_per_gain_hz / transfers.snr_per_gain_hz[rows])
+        return Air(snr[delay:], snr[: end - first], np.broadcast_to(power, (end - first, rows.size)))
+
+    def _fetch(self, transfers: Transfers, first: int, end: int) -> None:
+        rows = np.flatnonzero(~transfers.done)
+        ids = transfers.device_ids[rows]
+        one = self._gain_of(np.zeros(1), ids[:1]).size
+        fewest, most = _AHEAD_SLOTS
+        self._first, self._end = first, max(end, first + max(fewest, min(most, _AHEAD_ELEMENTS // (one * rows.size))))
+        times_s = np.maximum(np.arange(self._first, self._end), 0) * self._slot_s
+        self._ids, self._place = transfers.device_ids, np.full(transfers.done.size, -1)
+        self._place[rows] = np.arange(rows.size)
+        self._gain = self._gain_of(times_s, ids)
+        if self._law is not None:
+            self._power = self._law.per_hz(self._channel.mean_gain(times_s, ids))
+
+
+@final
+class Slots:
+    """Windows of a coupled uplink. One ends with the first slot in which an upload completes: then others send."""
+
+    def __init__(self, uplink: Scheduler, ahead: Ahead, chances: Chances | None) -> None:
+        """``chances``: of transport blocks; needed where the rate has any."""
+        self._uplink, self._ahead, self._chances = uplink, ahead, chances
+
+    def window(self, transfers: Transfers, first: int, most: int) -> Window:
+        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer."""
+        uplink, rows = self._uplink, np.flatnonzero(transfers.sending)
+        transfers.memory = transfers.memory or Memory.fresh(transfers.done.size)
+        air = self._ahead.air(transfers, rows, (first, first + most), uplink.report_delay_slots)
+        kind = _Fluid if self._chances is None else _Blocks
+        run = kind(uplink, transfers, rows, air, self._chances)
+        arrived = np.zeros((most + 1, rows.size))
+        begun, slots = run.left_bits.copy(), 0
+        while slots < most and (slots == 0 or run.left_bits.all()):
+            run.slot(first + slots, slots)
+            slots += 1
+            arrived[slots] = begun - run.left_bits
+        edges_s = np.asarray(np.arange(first, first + slots + 1) * uplink.slot_s, np.float64)
+        slope = np.ascontiguousarray(run.slope[:, :slots].transpose(0, 2, 1))
+        total = cumulative(slope * np.diff(edges_s))
+        total[BITS] = arrived[: slots + 1].T
+        place = np.full(transfers.done.size, -1)
+        place[rows] = np.arange(rows.size)
+        return Window(edges_s, place, slope, total)
+
+
+class _Run:
+    """The slots of one window: ``left_bits`` (m,) that have not arrived yet; ``slope`` (4, T, m) as in the window."""
+
+    def __init__(self, uplink: Scheduler, transfers: Transfers, rows: IntArray, air: Air, chances: Chances | None) -> None:
+        assert transfers.memory is not None
+        self._uplink, self._transfers, self._rows, self._air, self._chances = uplink, transfers, rows, air, chances
+        self._memory = transfers.memory
+        self.left_bits: FloatArray = transfers.backlog_bits[rows]
+        self.slope: FloatArray = np.zeros((AGAIN + 1, len(air.snr_hz), rows.size))
+        self._all = np.ones(uplink.blocks, np.bool_)
+        self._flat, self._controlled = air.snr_hz.ndim == 2, bool(np.isfinite(air.power_per_hz[0, 0]))
+        self._room, self._efficiency = self._prospects()
+
+    def _prospects(self) -> tuple[IntArray, FloatArray]:
+        """Most blocks that each device can light up (T, m), and the rate per Hz that it promises on them (T, m) or (T, m, F)."""
+        uplink, reported, per_hz = self._uplink, self._air.reported_hz, self._air.power_per_hz
+        mean = reported if self._flat else reported.mean(axis=2)
+        room = np.clip(np.floor(mean / (uplink.snr_min * uplink.block_hz)), 1, uplink.blocks)
+        held = room * uplink.block_hz
+        share = np.minimum(1.0, per_hz * held)
+        if not self._flat:
+            held, share = held[:, :, None], share[:, :, None]
+        return room.astype(np.int64), uplink.rate.value(held, reported * share) / held
+
+    def _turn(self, slot: int, i: int, able: BoolArray, free: BoolArray) -> Turn:
+        room = np.where(able, self._room[i], 0)
+        return Turn(slot, self._rows, room, self._transfers.quotas, self._air.reported_hz[i], self._efficiency[i], free)
+
+    def _share(self, i: int, counts: IntArray) -> FloatArray:
+        """Share of the greatest power that devices (m,) use on these blocks, 0 without any."""
+        if not self._controlled:
+            return (counts > 0).astype(np.float64)
+        return np.asarray(np.minimum(1.0, self._air.power_per_hz[i] * (counts * self._uplink.block_hz)))
+
+    def _on_air(self, i: int, counts: IntArray, share: FloatArray) -> None:
+        self.slope[AIRTIME, i] = self._uplink.uplink_share * share
+        self.slope[HELD, i] = counts * self._uplink.block_hz
+
+    def slot(self, slot: int, i: int) -> None:
+        """Slot number ``slot``, the i-th of the window."""
+        raise NotImplementedError
+
+
+@final
+class _Fluid(_Run):
+    """Bits flow at the rate function's value for what a device holds."""
+
+    def slot(self, slot: int, i: int) -> None:
+        uplink = self._uplink
+        owner = uplink.owners(self._memory, self._turn(slot, i, self.left_bits > 0, self._all))
+        used = np.flatnonzero(owner >= 0)
+        counts = np.bincount(owner[used], minlength=self._rows.size)
+        share = self._share(i, counts)
+        if self._flat:
+            held = np.flatnonzero(counts)
+            rate: FloatArray = np.zeros(counts.size)
+            rate[held] = uplink.rate.value(counts[held] * uplink.block_hz, (self._air.snr_hz[i] * share)[held])
+        else:
+            who = owner[used]
+            parts = uplink.rate.value(uplink.block_hz, self._air.snr_hz[i, who, used] * (share / np.maximum(counts, 1))[who])
+            rate = np.asarray(np.bincount(who, parts, counts.size), np.float64)
+        rate *= uplink.useful
+        uplink.learn(self._memory, self._rows, rate)
+        self._on_air(i, counts, share)
+        self.slope[BITS, i] = rate
+        self.left_bits = np.maximum(self.left_bits - rate * uplink.slot_s, 0.0)
+
+
+@final
+class _Blocks(_Run):
+    """Transport blocks: first those to be sent again, then new ones on what is free. A device sends one block in a slot."""
+
+    def slot(self, slot: int, i: int) -> None:
+        uplink, harq, link = self._uplink, self._memory.harq, self._link
+        again = harq.take(slot, self._transfers.sending)
+        free = self._all.copy()
+        able = self.left_bits - harq.in_flight_bits[self._rows] > _DUST_BITS
+        owner = np.full(free.size, -1)
+        if again is not None:
+            places = self._rows.searchsorted(again.rows)
+            old = np.repeat(places, again.blocks)
+            owner[: old.size], free[: old.size], able[places] = old, False, False
+        new = uplink.owners(self._memory, self._turn(slot, i, able, free))
+        sent = self._new(i, new)
+        owner = np.maximum(owner, new)
+        used = np.flatnonzero(owner >= 0)
+        counts = np.bincount(owner[used], minlength=self._rows.size)
+        share = self._share(i, counts)
+        fresh = np.zeros(counts.size)
+        if sent is not None:
+            fresh[self._rows.searchsorted(sent.rows)] = sent.payload_bits
+            harq.in_flight_bits[sent.rows] += sent.payload_bits
+        uplink.learn(self._memory, self._rows, fresh / uplink.slot_s)
+        self._on_air(i, counts, share)
+        if again is not None:
+            self.slope[AGAIN, i, places] = again.payload_bits / uplink.slot_s
+            sent = again if sent is None else again.and_also(sent)
+        if sent is None:
+            return
+        sent = sent.sent_again(self._effective(sent, owner, used, self._block_sinr(self._air.snr_hz[i], share, counts)))
+        assert self._chances is not None
+        failed = sent.failed(self._chances.of(slot, self._transfers.device_ids[sent.rows]))
+        rows, bits = harq.receive(sent, failed, slot + link.harq_delay_slots, link.harq_attempts)
+        self.left_bits[self._rows.searchsorted(rows)] -= bits
+        self.left_bits[self.left_bits < _DUST_BITS] = 0.0
+
+    @property
+    def _link(self) -> TransportBlocks:
+        return cast("TransportBlocks", self._uplink.rate)
+
+    def _new(self, i: int, owner: IntArray) -> Sent | None:
+        """New blocks of those who have got some of the band, chosen by what is reported."""
+        used = np.flatnonzero(owner >= 0)
+        if not used.size:
+            return None
+        counts = np.bincount(owner[used], minlength=self._rows.size)
+        places = np.flatnonzero(counts)
+        sinr = self._block_sinr(self._air.reported_hz[i], self._share(i, counts), counts)
+        believed = sinr[places, None] if self._flat else effective_sinr(sinr[owner[used], used], owner[used], EESM_BETA)
+        elements = self._link.elements(self._uplink.slot_s, self._uplink.block_hz)
+        mcs, size = self._link.choose(np.asarray(counts[places] * elements, np.float64), believed)
+        rows = self._rows[places]
+        unsent = self.left_bits[places] - self._memory.harq.in_flight_bits[rows]
+        payload = np.minimum(np.maximum(np.floor(size * self._uplink.useful), 1.0), unsent)
+        none = np.zeros(rows.size)
+        return Sent(rows, payload, size, counts[places], mcs, none, none.astype(np.int64))
+
+    def _block_sinr(self, snr_hz: FloatArray, share: FloatArray, counts: IntArray) -> FloatArray:
+        """SINR (m,), or (m, F), of blocks among which a device's power is spread evenly."""
+        spread = share / (np.maximum(counts, 1) * self._uplink.block_hz)
+        return snr_hz * spread if self._flat else snr_hz * spread[:, None]
+
+    def _effective(self, sent: Sent, owner: IntArray, used: IntArray, sinr: FloatArray) -> FloatArray:
+        """Effective SINR (k,) of the blocks sent, each by its own MCS."""
+        places = self._rows.searchsorted(sent.rows)
+        if self._flat:
+            return sinr[places]
+        beta = np.zeros(self._rows.size)
+        beta[places] = EESM_BETA[sent.mcs]
+        found = np.zeros(self._rows.size)
+        found[np.unique(owner[used])] = effective_sinr(sinr[owner[used], used], owner[used], beta[owner[used], None])[:, 0]
+        return found[places]
