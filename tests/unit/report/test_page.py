@@ -86,7 +86,7 @@ def test_plotly_is_there_once(text):
 
 def test_every_figure_has_titles_with_units_and_a_caption(reader):
     captions = [tag for tag, _ in reader.elements].count("figcaption")
-    assert captions == len(reader.figures) == 18
+    assert captions == len(reader.figures) == 19
     for figure in reader.figures.values():
         for axis in ("xaxis", "yaxis"):
             assert figure["layout"][axis]["title"]["text"]
@@ -201,13 +201,16 @@ def test_everybody_arrived(made_up_run):
 def test_nothing_is_known_but_ids_and_flags(tmp_path):
     """Every float is NaN, as in a round that nobody could be served in."""
     trace = TraceWriter(tmp_path)
-    trace.append("rounds", {"round": [0, 1], "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": False, "pruning_cost": ""})
+    trace.append(
+        "rounds",
+        {"round": [0, 1], "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": False, "pruning_cost": ""},
+    )
     for index in range(2):
         trace.append("devices", {"round": index, "device": np.arange(3), "selected": False, "status": "infeasible", "los": False})
     trace.close()
     (tmp_path / "scenario.yaml").write_text("seed: 1\n")
     write_manifest(tmp_path, status="interrupted", seed=1, scenario_digest="", wall_times_s={})
-    assert set(Reader(page(Run.open(tmp_path))).figures) == {"Devices per round", "Device by device"}
+    assert set(Reader(page(Run.open(tmp_path))).figures) == {"How often each device took part", "Devices per round", "Device by device"}
 
 
 def test_text_of_a_scenario_cannot_become_code(made_up_run, tmp_path):

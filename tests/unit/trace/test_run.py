@@ -16,7 +16,9 @@ from cosim.trace.writer import TraceWriter
 @pytest.fixture
 def directory(tmp_path):
     trace = TraceWriter(tmp_path)
-    trace.append("rounds", {"round": [0, 1], "devices_selected": 1, "devices_arrived": 1, "devices_dropped": 0, "feasible": True})
+    trace.append(
+        "rounds", {"round": [0, 1], "devices_selected": 1, "devices_arrived": 1, "devices_dropped": 0, "feasible": True, "pruning_cost": ""}
+    )
     trace.append("devices", {"round": [0, 1], "device": 0, "selected": True, "status": "arrived", "los": True, "x_m": [1.5, 2.5]})
     trace.close()
     (tmp_path / "scenario.yaml").write_text("seed: 3\nuplink: {bandwidth_hz: 20e6}\n")
@@ -55,7 +57,9 @@ def test_not_a_run_directory(tmp_path, place):
 
 def test_changed_tables_are_found(directory):
     trace = TraceWriter.open_existing(directory, keep_rounds=1)
-    trace.append("rounds", {"round": 1, "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": True})
+    trace.append(
+        "rounds", {"round": 1, "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": True, "pruning_cost": ""}
+    )
     trace.close()
     with pytest.raises(RunError, match="were changed"):
         Run.open(directory).verify()

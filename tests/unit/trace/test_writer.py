@@ -15,7 +15,7 @@ from cosim.trace.writer import TraceWriter
 
 
 def round_row(index, **more):
-    return {"round": index, "devices_selected": 2, "devices_arrived": 2, "devices_dropped": 0, "feasible": True, **more}
+    return {"round": index, "devices_selected": 2, "devices_arrived": 2, "devices_dropped": 0, "feasible": True, "pruning_cost": "", **more}
 
 
 def device_rows(index, count=3):
