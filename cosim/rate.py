@@ -351,10 +351,12 @@ class Blocks:
 
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
-        inside = np.where(np.isfinite(b), b, 0.0)
-        left, right = self._ends(inside, "right")
+        finite = np.isfinite(b)
+        if not finite.all():
+            return np.where(finite, self.value(np.where(finite, b, 0.0), s), self.rate.supremum(s))
+        left, right = self._ends(b, "right")
         below, above = self.rate.value(np.stack([left, right]), s)
-        return np.where(np.isfinite(b), below + (above - below) * ((inside - left) / self.block_hz), self.rate.supremum(s))
+        return np.asarray(below + (above - below) * ((b - left) / self.block_hz))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
         b, s = _arrays(bandwidth_hz, snr_hz)
@@ -404,8 +406,9 @@ class Blocks:
         count = bandwidth_hz / self.block_hz
         whole = np.rint(count)
         at_kink = np.abs(count - whole) <= 1e-12 * whole
-        first = np.where(at_kink, whole - (side == "left"), np.floor(count))
-        first = np.maximum(first, 0.0)
+        first = np.where(at_kink, whole, np.floor(count))
+        if side == "left":
+            first = np.maximum(first - at_kink, 0.0)
         return first * self.block_hz, (first + 1.0) * self.block_hz
 
 

@@ -26,16 +26,16 @@ class Pieces:
         """``ranges``: least and most [Hz] (n,). ``log_price``: thrift is measured in units of that at this price."""
         bandwidth, rate = knots
         pull, compute_s, bits = worth
-        rise, width = np.diff(rate, axis=0), np.diff(bandwidth, axis=0)
+        rise, width = rate[1:] - rate[:-1], bandwidth[1:] - bandwidth[:-1]
         inside = np.minimum(np.maximum(bandwidth, ranges[0]), ranges[1])
-        self._width = np.diff(inside, axis=0)
+        self._width = inside[1:] - inside[:-1]
         slope = compute_s * rise / width
         start, end = inside[:-1] - bandwidth[:-1], inside[1:] - bandwidth[:-1]
         work = compute_s * rate[:-1] + bits
         self._unit = log_price
         with np.errstate(divide="ignore"):
-            self._scale = 0.5 * (log_price - pull - np.log(rise / width))
-            begins, ends = (np.exp(np.clip(np.log(work + slope * at) + self._scale, -300.0, 300.0)) for at in (start, end))
+            scale = 0.5 * (log_price - pull - np.log(rise / width))
+            begins, ends = (np.exp(np.minimum(np.maximum(np.log(work + slope * at) + scale, -300.0), 300.0)) for at in (start, end))
         self._begins, self._per_thrift = begins, self._width / np.maximum(ends - begins, 1e-16 * ends)
         self.least_hz, self.most_hz = inside[0], inside[-1]
         self._stops = (self.least_hz <= ranges[0]), (self.most_hz >= ranges[1])
