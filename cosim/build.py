@@ -50,6 +50,7 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         downlink=scenario.downlink,
         backhaul_delay_s=scenario.network.backhaul_delay_s,
         policy=scenario.round.policy,
+        stop=scenario.stop,
         csi=scenario.round.csi,
         selection=scenario.round.selection,
         allocator=scenario.allocator,

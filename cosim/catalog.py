@@ -145,6 +145,11 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "aggregator": {
             "kept_average": "cosim.learn.aggregator:KeptAverage",
         },
+        "server_optimizer": {
+            "fedavg": "cosim.learn.server_optimizer:FedAvg",
+            "fedavgm": "cosim.learn.server_optimizer:FedAvgM",
+            "fedadam": "cosim.learn.server_optimizer:FedAdam",
+        },
     }
 )
 

@@ -27,7 +27,7 @@ from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
 from cosim.net.energy import EnergyBudget
 from cosim.net.geometry import Area, Devices, Site
-from cosim.policy import Policy
+from cosim.policy import Policy, Stop
 from cosim.trace.settings import TraceSettings
 
 
@@ -64,6 +64,7 @@ class Scenario(Component):
 
     seed: int = quantity(0, "", "seed of all random streams", ge=0, lt=2**63)
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
+    stop: Stop = _section(Stop)
     area: Area = _section(Area)
     sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations; exactly one for now")
     devices: Devices = _section(Devices)

@@ -8,6 +8,7 @@ from typing import Literal, final
 import numpy as np
 
 from cosim.component import Component, quantity
+from cosim.errors import ScenarioError
 from cosim.interfaces import FloatArray, IntArray
 from cosim.learn.layers import Vector
 from cosim.learn.roles import Merged, SharedUpdate
@@ -23,11 +24,15 @@ class KeptAverage(Component):
     updates. Parameters that are never pruned count as kept by everyone.
     """
 
-    weighting: Literal["samples", "uniform"] = quantity("samples", "", "w_k: proportional to the device's training samples, or all equal")
+    weighting: Literal["samples", "uniform"] = quantity(
+        "samples", "", "w_k: proportional to the device's training samples, or equal for all that have some"
+    )
 
     def weights(self, samples: IntArray) -> FloatArray:
-        """w_k (n,), summing to 1."""
-        share = samples.astype(np.float64) if self.weighting == "samples" else np.ones(len(samples))
+        """w_k (n,), summing to 1; 0 for a device without samples. Raises ScenarioError if no device has any."""
+        if not samples.any():
+            raise ScenarioError("no device has any training samples: see learning.partition")
+        share = samples.astype(np.float64) if self.weighting == "samples" else (samples > 0).astype(np.float64)
         weights: FloatArray = share / share.sum()
         return weights
 

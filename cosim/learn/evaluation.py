@@ -32,7 +32,7 @@ def evaluate(
 
     What lies before the first personal layer is the same for all, if unpruned: it runs once over all test images, and each device's
     other layers take from its output what they need. A device in ``masks`` also runs its own pruned global part. Devices with
-    a whole model of their own use that.
+    a whole model of their own use that. A device without test data has accuracy NaN.
     """
     network, common = parts.network, parts.prefix
     u = views(shared, parts.shared)
@@ -47,6 +47,8 @@ def evaluate(
     features = np.concatenate([part for part, _ in pieces]) if common else data.test_images
 
     def device(k: int) -> tuple[float, float]:
+        if len(tests[k]) == 0:
+            return np.nan, np.nan
         labels, v = data.test_labels[tests[k]], views(personal[k], parts.personal)
         full = float(_correct(outputs(network, parts.joined(u, v), features[tests[k]], start=common), labels).mean())
         if parts.copy or k not in masks or masks[k].all():

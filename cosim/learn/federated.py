@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self, final
+from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
 from pydantic import Field, model_validator
 
 from cosim.catalog import Node, default
 from cosim.component import Component, quantity
-from cosim.learn.roles import Aggregator, Codec, Dataset, Model, Partition, Pruner, Trainer
+from cosim.learn.roles import Aggregator, Codec, Dataset, Model, Partition, Pruner, ServerOptimizer, Trainer
 from cosim.learn.split import Parts, Split
 from cosim.rng import Streams
 
@@ -32,7 +32,11 @@ class Federated(Component):
     pruner: Annotated[Pruner, Node("pruner")] = default("pruner", "magnitude")
     codec: Annotated[Codec, Node("codec")] = default("codec", "float32")
     aggregator: Annotated[Aggregator, Node("aggregator")] = default("aggregator", "kept_average")
-    evaluate_every: int = quantity(1, "", "evaluate after every so many rounds", ge=1, le=1_000_000)
+    server_optimizer: Annotated[ServerOptimizer, Node("server_optimizer")] = default("server_optimizer", "fedavg")
+    on_divergence: Literal["reject", "stop"] = quantity(
+        "reject", "", "what an update that is not finite does: it is refused, or the run stops"
+    )
+    evaluate_every: int = quantity(1, "", "evaluate after every so many rounds, and after the last one", ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -36,8 +36,8 @@ class _Outcome(NamedTuple):
 class FederatedLearner:
     """The run-time side of ``Federated``: see ``cosim.interfaces.Learner`` for how a round goes.
 
-    Held: u (N + M,), replaced and never changed in place; v (devices, P); for pruners that need it a running gradient, (N,)
-    on the server or (devices, N) on the devices, NaN where not known yet; the round's masks; tickets.
+    Held: u (N + M,), replaced and never changed in place; v (devices, P); what the server's optimiser remembers; for pruners that
+    need it a running gradient, (N,) on the server or (devices, N) on the devices, NaN where not known yet; the round's masks; tickets.
     """
 
     def __init__(self, parameters: Federated, devices: int, streams: Streams, *, workers: int) -> None:
@@ -62,6 +62,7 @@ class FederatedLearner:
         self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=self._device_gradient)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
+        self._server = parameters.server_optimizer.start(len(self._shared))
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -139,6 +140,7 @@ class FederatedLearner:
         work, senders = self._tickets.collect(), set(arrived.tolist())
         if missing := senders - work.keys():
             raise SimulationError(f"round {round_index}: updates of devices {sorted(missing)} arrived without finished work")
+        work = {device: tickets for device, tickets in work.items() if len(self._shares.train[device])}  # without data nothing is trained
         if not self._has_own_state:  # nobody will ever need what the others' training or earlier tickets would give
             work = {device: tickets[-1:] for device, tickets in work.items() if device in senders}
         train_loss = np.full(len(self._weight), np.nan)
@@ -148,7 +150,12 @@ class FederatedLearner:
         if self._gradient is not None and not self._device_gradient:
             change = (self._shared - merged.shared)[: self._parts.prunable]
             self._gradient = self._running(self._gradient, np.where(keepers > 0, change, np.float32(np.nan)))
-        self._shared = merged.shared
+        if rejected and self._parameters.on_divergence == "stop":
+            raise SimulationError(
+                f"round {round_index}: the updates of devices {rejected} are not finite, and learning.on_divergence is stop; a smaller"
+                " learning rate may help"
+            )
+        self._shared, self._server = self._parameters.server_optimizer.step(self._shared, merged, self._server)
         return Update(train_loss, np.array(rejected, np.int64), float(keepers.min()), float((keepers == 0).mean()))
 
     def _updates(
@@ -206,9 +213,9 @@ class FederatedLearner:
         assert memory is not None
         return running_gradient(old, new, memory)
 
-    def evaluate(self, round_index: int) -> Evaluation:
-        """Accuracies after a round; all NaN in rounds that ``evaluate_every`` leaves out."""
-        if (round_index + 1) % self._parameters.evaluate_every:
+    def evaluate(self, round_index: int, *, final: bool = False) -> Evaluation:
+        """Accuracies after a round; all NaN in rounds that ``evaluate_every`` leaves out, unless it is the ``final`` one."""
+        if (round_index + 1) % self._parameters.evaluate_every and not final:
             unknown = np.full(len(self._weight), np.nan)
             return Evaluation(accuracy=unknown, accuracy_full=unknown.copy(), global_accuracy=np.nan)
         masks = self._masks if self._masks_round == round_index else {}
@@ -225,6 +232,7 @@ class FederatedLearner:
         return {
             "shared": self._shared.copy(),
             "personal": self._personal.copy(),
+            "server": self._server.copy(),
             "gradient": gradient,
             "masks": pack(list(self._masks.values())),
             "masks_devices": np.array(list(self._masks), np.int64),
@@ -236,10 +244,11 @@ class FederatedLearner:
         """Go on from a state of a learner with the same parameters. Raises RunError if it is another's."""
         here = self.state()
         for name, array in here.items():
-            if name not in state or (name in {"shared", "personal", "gradient"} and state[name].shape != array.shape):
+            if name not in state or (name in {"shared", "personal", "server", "gradient"} and state[name].shape != array.shape):
                 found = f"has shape {state[name].shape}, must have {array.shape}" if name in state else "is missing"
                 raise RunError(f"checkpoint of the learner: array {name!r} {found}; it belongs to another scenario")
         self._shared, self._personal = np.array(state["shared"], np.float32), np.array(state["personal"], np.float32)
+        self._server = np.array(state["server"], np.float64)
         self._gradient = None if self._gradient is None else np.array(state["gradient"], np.float32)
         masks = unpack(state["masks"], self._parts.prunable)
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))

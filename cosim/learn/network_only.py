@@ -92,7 +92,7 @@ class NetworkOnlyLearner:
             uncovered_fraction=np.nan,
         )
 
-    def evaluate(self, round_index: int) -> Evaluation:  # noqa: ARG002 - role
+    def evaluate(self, round_index: int, *, final: bool = False) -> Evaluation:  # noqa: ARG002 - role
         """Nothing to test."""
         unknown = np.full(len(self._workload.weight), np.nan)
         return Evaluation(accuracy=unknown, accuracy_full=unknown.copy(), global_accuracy=np.nan)

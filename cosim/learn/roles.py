@@ -201,7 +201,7 @@ class SharedUpdate:
 @final
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The new u (N + M,), and for each prunable parameter how many of the devices kept it (N,)."""
+    """The average (N + M,), and for each parameter how many of the devices kept it (N + M,)."""
 
     shared: Vector
     keepers: IntArray
@@ -215,5 +215,17 @@ class Aggregator(Protocol):
         ...
 
     def merge(self, shared: Vector, updates: Iterable[SharedUpdate]) -> Merged:
-        """The new u from the old one and the updates, which come one by one in a fixed order."""
+        """The average of the updates, which come one by one in a fixed order; the old u where nobody kept a parameter."""
+        ...
+
+
+class ServerOptimizer(Protocol):
+    """Role ``server_optimizer``: what the server makes of the average of the updates, and what it remembers from round to round."""
+
+    def start(self, parameters: int) -> FloatArray:
+        """The memory (k, N + M) before the first round; k may be 0."""
+        ...
+
+    def step(self, shared: Vector, merged: Merged, memory: FloatArray) -> tuple[Vector, FloatArray]:
+        """The new u and the new memory; parameters that nobody kept stay."""
         ...

@@ -12,7 +12,6 @@ from cosim.component import Component, quantity
 from cosim.interfaces import IntArray
 from cosim.learn.roles import LocalResult, LocalTask, Steps
 
-
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 

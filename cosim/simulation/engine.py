@@ -78,16 +78,19 @@ class Simulation:
     # --- server ---------------------------------------------------------------------------------------
 
     def _server(self) -> Process:
-        while self.state.round < self._parts.rounds:
+        while not self._over():
             yield from self._someone_online()
             record = self._round = self._begin(self.state.round, self.state.clock_s)
             record.end_s = yield from self._await(record)
             self._end(record)
             self.state.round, self.state.clock_s, self.state.env_now_s = record.index + 1, record.end_s, self._env.now
             with self._timed("trace"):
-                self.save(force=self.state.round == self._parts.rounds)
+                self.save(force=self._over())
             if self._progress:
                 self._progress(self.state.round, self.state.clock_s)
+
+    def _over(self) -> bool:
+        return self.state.stopped or self.state.round >= self._parts.rounds
 
     def save(self, *, force: bool = False) -> None:
         """Put tables, then the checkpoint on disk; at most every 2 s of wall time unless forced."""
@@ -178,7 +181,9 @@ class Simulation:
             self._finish_tickets(record.end_s)
             update = parts.learner.aggregate(record.index, record.device_ids[record.arrived])
         with self._timed("evaluation"):
-            evaluation = parts.learner.evaluate(record.index)
+            final = record.index + 1 == parts.rounds or parts.stop.time_is_up(record.end_s)
+            evaluation = parts.learner.evaluate(record.index, final=final)
+            self.state.stopped = parts.stop.reached(record.end_s, evaluation)
         self._log("round_end", record.end_s, detail=f"{int(record.arrived.sum())} arrived")
         with self._timed("trace"):
             devices = device_rows(parts, record, update, evaluation)

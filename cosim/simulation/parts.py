@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cosim.net.geometry import Devices, Site
     from cosim.net.power import PowerLaw
     from cosim.net.world import World
-    from cosim.policy import Policy
+    from cosim.policy import Policy, Stop
     from cosim.rng import Streams
 
 
@@ -43,6 +43,7 @@ class Parts:
     downlink: Downlink
     backhaul_delay_s: float
     policy: Policy
+    stop: Stop
     csi: CSI
     selection: Selection
     allocator: Allocator

@@ -23,13 +23,14 @@ class State:
 
     ``ticket_end_s`` (devices,): when the local work that a device has begun ends; inf without such work. A
     device that was late may still be at it in the next round. ``env_now_s``: SimPy's own clock, which may be off
-    ``clock_s`` by rounding, and orders events.
+    ``clock_s`` by rounding, and orders events. ``stopped``: the run has reached what it was to reach.
     """
 
     round: int
     clock_s: float
     ticket_end_s: FloatArray
     env_now_s: float = 0.0
+    stopped: bool = False
 
     @staticmethod
     def initial(devices: int) -> State:
@@ -42,13 +43,14 @@ class State:
             "round": np.array([self.round]),
             "clocks_s": np.array([self.clock_s, self.env_now_s]),
             "ticket_end_s": self.ticket_end_s.copy(),
+            "stopped": np.array([self.stopped]),
         }
 
     @staticmethod
     def of(arrays: Mapping[str, NDArray[np.generic]]) -> State:
         """The record in such arrays."""
         clock_s, env_now_s = (float(value) for value in arrays["clocks_s"].tolist())
-        return State(int(arrays["round"][0]), clock_s, np.array(arrays["ticket_end_s"], np.float64), env_now_s)
+        return State(int(arrays["round"][0]), clock_s, np.array(arrays["ticket_end_s"], np.float64), env_now_s, bool(arrays["stopped"][0]))
 
 
 @dataclass(slots=True)

@@ -1,9 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from cosim.policy import Deadline, RelativeToPlan, RoundState, WaitAll
+from cosim.interfaces import Evaluation
+from cosim.policy import Deadline, RelativeToPlan, RoundState, Stop, WaitAll
 
 
 def state(**changed):
@@ -38,3 +40,35 @@ def test_deadline_ends_early_when_nobody_is_outstanding():
 def test_a_deadline_lies_in_the_future(after):
     with pytest.raises(ValidationError, match="greater than 0"):
         Deadline(after=after)
+
+
+def evaluation(accuracy=(0.4, math.nan, 0.8), global_accuracy=0.5):
+    return Evaluation(accuracy=np.array(accuracy), accuracy_full=np.array(accuracy), global_accuracy=global_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("stop", "reached"),
+    [
+        (Stop(), False),
+        (Stop(accuracy=0.6), True),
+        (Stop(accuracy=0.61), False),
+        (Stop(global_accuracy=0.5), True),
+        (Stop(global_accuracy=0.51), False),
+        (Stop(time_s=10.0), True),
+        (Stop(time_s=10.1), False),
+        (Stop(time_s=10.1, accuracy=0.6), True),
+    ],
+)
+def test_a_run_stops_at_whatever_comes_first(stop, reached):
+    assert stop.reached(10.0, evaluation()) is reached
+
+
+def test_unknown_accuracies_reach_nothing():
+    nothing = evaluation(accuracy=(math.nan, math.nan), global_accuracy=math.nan)
+    assert not Stop(accuracy=0.1, global_accuracy=0.1).reached(1.0, nothing)
+
+
+@pytest.mark.parametrize("fields", [{"accuracy": 0.0}, {"accuracy": 1.1}, {"time_s": 0.0}, {"global_accuracy": math.nan}])
+def test_what_can_never_or_always_be_reached_is_refused(fields):
+    with pytest.raises(ValidationError):
+        Stop(**fields)

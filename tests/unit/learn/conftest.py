@@ -5,6 +5,7 @@ from typing import ClassVar, final
 import numpy as np
 import pytest
 
+from cosim.catalog import make
 from cosim.component import Component
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
@@ -38,6 +39,11 @@ class Blobs(Component):
 class Play:
     """Plays whole rounds on a learner: everyone gets ``ratios``, everyone finishes, ``arrived`` arrive."""
 
+    streams = Streams(3)
+
+    def made(self, role, kind):
+        return make(role, kind)
+
     def federated(self, **fields):
         defaults = {
             "dataset": Blobs(),
@@ -48,8 +54,8 @@ class Play:
         return Federated(**{**defaults, **fields})
 
     def learner(self, *, devices=5, workers=1, personal_layers=1, **fields):
-        federated = self.federated(split=Split(personal_layers=personal_layers), **fields)
-        return federated.start(devices, Streams(3), workers=workers)
+        federated = self.federated(**{"split": Split(personal_layers=personal_layers), **fields})
+        return federated.start(devices, self.streams, workers=workers)
 
     def round(self, learner, index, ratio=0.0, arrived=None, ids=None):
         ids = np.arange(len(learner.workload().weight)) if ids is None else np.asarray(ids, np.int64)

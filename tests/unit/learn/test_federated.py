@@ -15,7 +15,7 @@ REQUIRED = {  # fields without a default
     "npz": {"file": str(SMALL_FILE)},
     "table": {"file": str(Path(__file__).parents[3] / "scenarios" / "traces" / "streets_12dev.csv"), "label": "device"},
 }
-ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "codec", "aggregator")
+ROLES = ("learning", "dataset", "partition", "model", "trainer", "pruner", "codec", "aggregator", "server_optimizer")
 
 
 def test_every_kind_exists_and_none_loads_torch():
