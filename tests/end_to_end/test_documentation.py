@@ -84,6 +84,15 @@ def test_the_error_of_the_scenario_page(tmp_path):
     assert shell("cosim check s.yaml", tmp_path).stderr == blocks("docs/scenario.md", "text")[0]
 
 
+def test_the_energy_scenario_of_the_allocators_page(tmp_path):
+    (text,) = blocks("docs/allocators.md", "yaml")
+    (tmp_path / "s.yaml").write_text(text)
+    run = cosim.run(cosim.Scenario.load(tmp_path / "s.yaml"), out=tmp_path / "run")
+    assert (run.devices["energy_planned_j"].dropna() <= 0.2 * (1 + 1e-9)).all()
+    assert (run.devices["energy_planned_j"] > 0.19).any()
+    assert run.devices["transmit_power_w"].min() < 0.19
+
+
 def test_the_targets_that_the_documents_name_exist():
     named = {
         command.split()[1] for document in ("README.md", "CONTRIBUTING.md") for command in commands(document) if command.startswith("make ")

@@ -27,6 +27,7 @@ UNIT_OF_SUFFIX = {
     "_bps": "bit/s",
     "_j": "J",
     "_flops": "FLOP",
+    "_w": "W",
 }
 
 
