@@ -2,6 +2,7 @@
 # make test       what CI runs: style, types, layers, tests
 # make test-full  long checks too
 # make bench      timings
+# make gallery    docs/gallery.md, its figures and screenshots
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
-.PHONY: demo test test-full bench validation style clean
+.PHONY: demo test test-full bench validation gallery chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -17,10 +18,10 @@ demo: $(VENV)/installed
 	$(BIN)/cosim run scenarios/urban_50dev.yaml --out runs/demo
 	$(BIN)/cosim report runs/demo --out runs/demo/report.html
 
-test: $(VENV)/installed-dev style
+test: $(VENV)/installed-dev style chromium
 	$(BIN)/python -m pytest -n 2 --quiet -m "not full"
 
-test-full: $(VENV)/installed-dev style
+test-full: $(VENV)/installed-dev style chromium
 	$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/installed-dev
@@ -28,6 +29,14 @@ bench: $(VENV)/installed-dev
 
 validation: $(VENV)/installed-dev
 	$(BIN)/python scripts/validate_radio.py
+
+gallery: $(VENV)/installed-dev chromium
+	$(BIN)/python scripts/make_gallery.py --pages
+
+# Tests of the pages need a browser; where it cannot be installed, they are skipped.
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || apt-get install --yes --quiet chromium >/dev/null 2>&1 \
+	|| echo "no Chromium: tests of the pages in a browser are skipped (apt-get install chromium)"
 
 style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -47,5 +56,5 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --no-build-isolation --editable ".[dev,sionna,sumo]"
+	$(INSTALL) --no-build-isolation --editable ".[dev,sionna,sumo,tensorboard]"
 	touch $@

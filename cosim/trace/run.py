@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from cosim.errors import RunError
 from cosim.trace import manifest as manifests
-from cosim.trace.schema import TABLE_NAMES, TABLES, TableName
+from cosim.trace.schema import TABLE_NAMES, TABLES, Column, TableName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +101,23 @@ class Run:
         counts.insert(0, "rounds", devices.groupby("device").size())
         shares = {f"{name}_share": counts[name] / counts["rounds"] for name in ("selected", "arrived")}
         return counts.assign(**shares)
+
+    @cached_property
+    def device_rounds(self) -> pd.DataFrame:
+        """Rows of ``devices`` with the columns of their round beside them; a name that both have gets ``round_`` in front."""
+        rounds = self.rounds
+        clashes = {name: f"round_{name}" for name in rounds.columns if name != "round" and name in self.devices}
+        return self.devices.merge(rounds.rename(columns=clashes), on="round", how="left", validate="many_to_one")
+
+    @staticmethod
+    def column(name: str) -> Column:
+        """What a column is: ``Run.column("latency_s").unit`` is ``s``, ``.meaning`` says what it holds. Raises KeyError."""
+        bare = name.removeprefix("round_")
+        for table in TABLES.values():
+            for column in table.columns:
+                if column.name in (name, bare):
+                    return column
+        raise KeyError(f"no table has a column {name!r}; docs/trace.md lists them")
 
     @property
     def plot(self) -> RunPlots:

@@ -61,3 +61,24 @@ def test_the_files_are_a_hive_data_set_to_any_reader(folder):
     files = [str(path) for path in folder.glob("runs/allocators/variant=*/seed=*/rounds.parquet/*.parquet")]
     frame = ds.dataset(files, partitioning="hive", partition_base_dir=str(folder / "runs/allocators")).to_table().to_pandas()
     assert frame.groupby(["variant", "seed"]).size().tolist() == [10] * 15
+
+
+@pytest.mark.parametrize("reader", ["pandas", "duckdb", "polars"])
+def test_other_programs_read_the_files(folder, reader):
+    """The page's own query, word for word; DuckDB and Polars where they are installed."""
+    expected = cosim.Study.open(folder / "runs/allocators").rounds.groupby("variant", observed=True)["latency_s"].mean().to_dict()
+    if reader == "pandas":
+        import pandas as pd
+
+        frame = pd.concat(pd.read_parquet(path) for path in folder.glob("runs/allocators/variant=kkt/seed=*/rounds.parquet"))
+        assert frame["latency_s"].mean() == pytest.approx(expected["kkt"])
+        return
+    module = pytest.importorskip(reader, reason=f"{reader} is not installed")
+    if reader == "duckdb":
+        (query,) = blocks("sql")
+        found = dict(module.sql(query.replace("runs/", f"{folder}/runs/")).fetchall())
+    else:
+        (query,) = blocks("text")
+        lazy = eval(query.replace("runs/", f"{folder}/runs/"), {"pl": module})
+        found = dict(lazy.group_by("variant").agg(module.col("latency_s").mean()).collect().iter_rows())
+    assert found == pytest.approx(expected)

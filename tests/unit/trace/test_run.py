@@ -99,3 +99,18 @@ def test_nan_stays_nan_and_flags_stay_flags(directory):
     devices = Run.open(directory).devices
     assert devices["accuracy"].isna().all()
     assert devices["selected"].dtype == np.bool_
+
+
+def test_devices_beside_their_rounds(directory):
+    joined = Run.open(directory).device_rounds
+    assert joined["x_m"].tolist() == [1.5, 2.5]
+    assert joined["devices_selected"].tolist() == [1, 1]
+    assert {"train_loss", "round_train_loss", "round"} <= set(joined)
+    assert not [name for name in joined if name.endswith(("_x", "_y"))]
+
+
+def test_what_a_column_is():
+    assert (Run.column("latency_s").unit, Run.column("snr_db").unit, Run.column("objective").unit) == ("s", "dB", "")
+    assert Run.column("round_train_loss").meaning == Run.column("train_loss").meaning
+    with pytest.raises(KeyError, match="no table has a column 'latency'"):
+        Run.column("latency")
