@@ -17,11 +17,13 @@ from cosim.errors import RunError
 from cosim.interfaces import AllocationProblem, EnergyLimit, PruningCost
 from cosim.rng import Streams
 from cosim.scenario import Scenario
+from cosim.simulation.parts import uplink_snr_per_gain_hz
 from cosim.units import dbm_to_w
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cosim.rate import Rate
     from cosim.trace.run import Run
 
 
@@ -33,7 +35,6 @@ def recorded_problem(run: Run, round_index: int) -> AllocationProblem:
         raise RunError(f"{run.directory} has no round {round_index}; it has {len(run.rounds)} rounds, from 0")
     rows = run.devices[run.devices["round"] == round_index]
     rows = rows[rows["weight"].notna()]
-    planned = scenario.round.csi.planning_rate(scenario.uplink.rate, scenario.channel.fading)
     return AllocationProblem(
         round=round_index,
         device_ids=rows["device"].to_numpy(),
@@ -46,10 +47,19 @@ def recorded_problem(run: Run, round_index: int) -> AllocationProblem:
         prune_max=np.full(len(rows), scenario.round.prune_max),
         bandwidth_hz=scenario.uplink.usable_bandwidth_hz,
         latency_threshold_s=float(rounds["latency_threshold_s"].iloc[0]),
-        rate=scenario.uplink.planning_rate(planned),
+        rate=_planning_rate(scenario),
         energy=_energy(scenario, rows),
         pruning_cost=_pruning_cost(rounds["pruning_cost"].iloc[0] if "pruning_cost" in rounds else ""),
     )
+
+
+def _planning_rate(scenario: Scenario) -> Rate:
+    rate = scenario.round.csi.planning_rate(scenario.uplink.link_rate, scenario.channel.fading)
+    devices = scenario.devices
+    if devices.power_control is not None:
+        snr_per_gain_hz = uplink_snr_per_gain_hz(devices, scenario.sites[0], scenario.uplink)
+        rate = devices.power_control.start(devices.transmit_power_dbm, snr_per_gain_hz).planning_rate(rate)
+    return scenario.uplink.planning_rate(rate)
 
 
 def _energy(scenario: Scenario, rows: pd.DataFrame) -> EnergyLimit | None:

@@ -39,6 +39,7 @@ import numpy as np
 from cosim.alloc.closed_forms import bandwidth_range_hz
 from cosim.alloc.curves import FLOOR, bracketed_root
 from cosim.alloc.energy import energy_limit
+from cosim.errors import AllocationError
 from cosim.interfaces import AllocationProblem, FloatArray
 from cosim.rate import Blocks, Rate, Side
 
@@ -63,7 +64,9 @@ class EnergyCurves:
     """The curves y(B) of all devices of a problem with an energy record."""
 
     def __init__(self, problem: AllocationProblem) -> None:
+        """Raises AllocationError for a rate that is not homogeneous, as under power control that compensates only a part of the path loss."""
         limit = energy_limit(problem)
+        _refuse_inhomogeneous(problem.rate)
         self._rate, self._snr, self._weight = problem.rate, problem.snr_hz, problem.weight
         self._bits0, self._bits, self._own, self._work = (
             problem.fixed_bits,
@@ -212,6 +215,17 @@ def _elastic(rate: Rate, share: FloatArray, snr: FloatArray) -> tuple[FloatArray
     value, slope = rate.value(share, snr), rate.derivative(share, snr)
     with np.errstate(invalid="ignore", divide="ignore"):
         return value, np.where(value > 0, np.clip(1.0 - share * slope / value, 0.0, 1.0), 1.0)
+
+
+def _refuse_inhomogeneous(rate: Rate) -> None:
+    """R(cB, cs) = c R(B, s), tried at a few points; of whole blocks, the rate that they interpolate."""
+    inner = rate.rate if isinstance(rate, Blocks) else rate
+    share, snr = np.meshgrid([1e3, 1e5, 1e7], [1e4, 1e7, 1e10])
+    if not np.allclose(inner.value(8.0 * share, 8.0 * snr), 8.0 * inner.value(share, snr), rtol=1e-9, atol=0.0):
+        raise AllocationError(
+            f"an energy budget with a choice of powers needs a rate with R(cB, cs) = c R(B, s), which {inner!r} is not: "
+            "open-loop power control with alpha below 1 (devices.power_control) does not go with kkt_energy"
+        )
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:

@@ -28,6 +28,12 @@ class Threshold:
     relative_to_unpruned: float | None = None
 
 
+def uplink_snr_per_gain_hz(devices: Devices, site: Site, uplink: Uplink) -> float:
+    """SNR in 1 Hz per unit of power gain: p / (N0 F Gamma) [Hz]."""
+    noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + site.noise_figure_db)
+    return float(dbm_to_w(devices.transmit_power_dbm) / noise_w_hz / uplink.gap)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Everything that a simulation asks while it runs. Parameters are frozen; ``learner`` holds the models."""
@@ -62,8 +68,7 @@ class Parts:
     @property
     def uplink_snr_per_gain_hz(self) -> float:
         """SNR in 1 Hz per unit of power gain: p / (N0 F Gamma) [Hz]."""
-        noise_w_hz = dbm_to_w(THERMAL_NOISE_DBM_HZ + self.site.noise_figure_db)
-        return float(dbm_to_w(self.devices.transmit_power_dbm) / noise_w_hz / self.uplink.gap)
+        return uplink_snr_per_gain_hz(self.devices, self.site, self.uplink)
 
     @property
     def power_law(self) -> PowerLaw | None:

@@ -82,3 +82,9 @@ def test_pruning_aware_loses_less_of_the_weights(tmp_path):
         answer = allocator.allocate(recorded_problem(run, 1), RNG)
         assert np.array_equal(answer.bandwidth_hz[answer.selected], run.devices[run.devices["round"] == 1]["bandwidth_hz"].dropna())
         assert answer.objective == run.rounds["objective"][1]
+
+
+def test_power_control_and_transport_blocks_are_posed_again(tmp_path):
+    run = simulate(tmp_path / "run", learning__kind="none", rounds=1, devices__power_control={}, uplink__kind="allocated")
+    answer = KKT().allocate(recorded_problem(run, 0), RNG)
+    assert np.array_equal(answer.bandwidth_hz[answer.selected], run.devices["bandwidth_hz"].dropna())

@@ -8,6 +8,7 @@ import pytest
 from cosim.alloc.closed_forms import bandwidth_range_hz
 from cosim.alloc.energy import at_settings, planned_energy_j
 from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz
+from cosim.errors import AllocationError
 from cosim.rate import Blocks, ErgodicRayleigh, ErgodicTruncated, Shannon, TruncatedShannon
 
 HOMOGENEOUS = [Shannon(), ErgodicRayleigh(), TruncatedShannon(), ErgodicTruncated(TruncatedShannon())]
@@ -94,3 +95,13 @@ def test_range_ends_where_the_curve_says(random_problem, with_energy):
     assert at_least[inside] == pytest.approx(1 - problem.prune_max[inside], abs=1e-12)
     full = most < 2 * problem.bandwidth_hz
     assert curves.at(most).kept[full] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_partial_power_control_is_refused(random_problem, with_energy):
+    from cosim.net.power import OpenLoop
+
+    problem = with_energy(random_problem(np.random.default_rng(6), 3, Shannon()), np.random.default_rng(7), 0.8)
+    controlled = OpenLoop(alpha=0.8).start(23.0, 1e14).planning_rate(Shannon())
+    for rate in (controlled, Blocks(controlled, 180e3)):
+        with pytest.raises(AllocationError, match="power control"):
+            EnergyCurves(dataclasses.replace(problem, rate=rate))
