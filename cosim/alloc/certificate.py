@@ -102,6 +102,7 @@ def _complementarity(problem: AllocationProblem, share: FloatArray, price: float
 
 
 def stationarity(state: State) -> float:
+    """The residual of that name in ``certify``, from marginal values alone."""
     share, price = state.share, state.price
     reference = np.maximum(share, 1e-12 * state.problem.bandwidth_hz)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -114,13 +115,14 @@ def stationarity(state: State) -> float:
 
 
 def gap(state: State) -> float:
+    """The residual of that name in ``certify``: holds for any concave value curves with these marginal values."""
     share, price, band = state.share, state.price, state.problem.bandwidth_hz
     growing = (state.right > price) & (state.most > share * (1.0 + HAIR))
     shrinking = (state.left < price) & (state.least < share * (1.0 - HAIR))
     movable = max(0.0, band - float(state.least.sum()))
     gain = np.where(growing, state.right - price, 0.0)
     room = np.minimum(np.where(growing, state.most, share) - share, movable)
-    up = min(float(gain @ room), float(gain.max()) * movable)
+    up = min(float(np.add.reduce(gain * room)), float(gain.max()) * movable)
     down = float(np.sum(np.where(shrinking, (price - state.left) * (share - state.least), 0.0)))
     scale = float(state.problem.weight.sum()) + price * band
     return (up + down + price * max(0.0, band - float(share.sum()))) / scale if scale > 0 else 0.0

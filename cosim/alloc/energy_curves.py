@@ -64,7 +64,7 @@ class EnergyCurves:
     """The curves y(B) of all devices of a problem with an energy record."""
 
     def __init__(self, problem: AllocationProblem) -> None:
-        """Raises AllocationError for a rate that is not homogeneous, as under power control that compensates only a part of the path loss."""
+        """Raises AllocationError for a rate that is not homogeneous, as under partial power control."""
         limit = energy_limit(problem)
         _refuse_inhomogeneous(problem.rate)
         self._rate, self._snr, self._weight = problem.rate, problem.snr_hz, problem.weight

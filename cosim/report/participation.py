@@ -56,9 +56,9 @@ def panels(run: Run) -> list[Panel]:
         "Each bar is a device, and its colours the share of all rounds that ended so for it; those that arrived most often stand left. "
         "Equal bars are a fair run. Hover for the device."
     )
-    layout = {"barmode": "stack", "bargap": 0.0 if len(table) > 60 else 0.15, "height": 460}
+    gap = 0.0 if len(table) > 60 else 0.15
     axis = {"range": [0, 1], "tickformat": ".0%"}
-    made = figure(bars, x="devices, by how often they arrived", y="share of rounds", **layout)
+    made = figure(bars, x="devices, by how often they arrived", y="share of rounds", height=460, barmode="stack", bargap=gap)
     made.update_yaxes(axis).update_xaxes({"showticklabels": False, "ticks": ""})
     return [Panel("How often each device took part", caption, made)]
 
