@@ -20,7 +20,7 @@ _TINY = 1e-30
 """A device whose range begins at 0 is followed down to this part of its upper end."""
 _FLAT = -1e-6
 """Slopes of log marginal value over log bandwidth are taken as at least this steep."""
-_CHUNK = 16384
+_CHUNK = 8192
 
 
 class Demand:
@@ -110,18 +110,15 @@ class Demand:
         """
         (height, slope), (band_hz, tolerance) = tangent, target
         per_price = 1.0 / slope
-        at_zero = log_b - height * per_price
-        cheap, dear = -np.inf, np.inf
+        laws = (log_b - height * per_price, per_price)
+        trial = np.empty_like(log_b)
+        cheap, dear = -math.inf, math.inf
         for _ in range(100):
-            free = at_zero + log_price * per_price
-            trial = np.minimum(np.maximum(free, self._low), self._high)
-            share = np.exp(trial)
-            total = float(np.add.reduce(share))
+            total, gain = self._follow(laws, log_price, trial)
             excess = math.log(max(total / band_hz, 1e-30))
             if abs(excess) <= tolerance or dear - cheap <= 1e-14:
                 break
             cheap, dear = (log_price, dear) if excess > 0 else (cheap, log_price)
-            gain = float((per_price * (free == trial)) @ share)
             ahead = log_price - excess * total / gain if gain < 0 else np.nan
             if abs(ahead - log_price) <= 1e-15 * abs(log_price):
                 break
@@ -132,6 +129,19 @@ class Demand:
                 ahead = 0.5 * (cheap + dear)
             log_price = ahead
         return log_price, trial
+
+    def _follow(self, laws: tuple[FloatArray, FloatArray], log_price: float, log_b: FloatArray) -> tuple[float, float]:
+        """The laws at a price: writes ``log_b``; the sum of B and its derivative by the log price."""
+        total = gain = 0.0
+        for start in range(0, log_b.size, _CHUNK):  # temporaries that stay in the cache
+            part = slice(start, start + _CHUNK)
+            at_zero, per_price = laws[0][part], laws[1][part]
+            free = at_zero + log_price * per_price
+            cut = np.minimum(np.maximum(free, self._low[part]), self._high[part], out=log_b[part])
+            share = np.exp(cut)
+            total += float(np.add.reduce(share))
+            gain += float(np.add.reduce(per_price * (free == cut) * share))  # BLAS would start threads, which costs more
+        return total, gain
 
     def _tangents(self, log_b: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Log marginal value of the smooth rate, ln(w C R' / (t_u R + Q)^2) >= -1e4, and its derivative by log B, (..., n)."""

@@ -62,7 +62,7 @@ def _moment(
             break
         early, late = (tau_s, late) if excess > 0 else (early, tau_s)
         rest_s = tau_s - latest
-        step = excess * total / (rest_s * float((stretch / left_s) @ share))
+        step = excess * total / (rest_s * float(np.add.reduce(stretch / left_s * share)))
         ahead = latest + rest_s * math.exp(min(max(step, -5.0), 5.0))
         if not early < ahead < late:
             ahead = 0.5 * (early + late) if late < math.inf else 2.0 * tau_s - early

@@ -162,3 +162,24 @@ def test_whole_blocks_of_a_truncated_rate_with_flat_pieces():
     problem = AllocationProblem(0, np.arange(3), np.ones(3), zero, zero, zero, size, snr, np.ones(3), 27098935.0, 0.931507706697591, rate)
     answer = KKT().allocate(problem, np.random.default_rng(0))
     assert answer.certificate.worst <= 1e-9
+
+
+@pytest.mark.parametrize("base", [Shannon(), TruncatedShannon()], ids=repr)
+def test_narrow_blocks_by_the_million(random_problem, base):
+    """Some 10,000 to 100,000 pieces per device, of which only those near the answer are looked at."""
+    rng = np.random.default_rng(5)
+    wide = random_problem(rng, 60, base)
+    narrow = dataclasses.replace(wide, rate=Blocks(base, 100.0))
+    answer = solve(narrow)
+    assert answer.feasible
+    assert answer.objective == pytest.approx(solve(wide).objective, rel=1e-4)
+
+
+@pytest.mark.parametrize("base", [Shannon(), TruncatedShannon()], ids=repr)
+def test_pieces_and_the_search_over_all_of_them_agree(random_problem, base, monkeypatch):
+    problem = random_problem(np.random.default_rng(6), 40, Blocks(base, 50e3))
+    near = solve(problem)
+    monkeypatch.setattr("cosim.alloc.kkt._WINDOWS", 0)
+    far = solve(problem)
+    assert far.objective == pytest.approx(near.objective, rel=1e-11)
+    assert far.bandwidth_hz == pytest.approx(near.bandwidth_hz, rel=1e-9)
