@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Any, final
 
 import numpy as np
 from pydantic import Field
@@ -17,20 +17,23 @@ from cosim.learn.layers import Described, Vector, parameter_count
 from cosim.rng import Streams
 
 Count = Annotated[int, Field(ge=0, le=1000)]
-Patterns = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+Pattern = Annotated[str, Field(min_length=1)]
+Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, strict=False)]
 
 
 @final
 class Split(Component):
     """The model's parameters (u, v_k): which layers are personal and never leave the device; all others are the shared global part.
 
-    Patterns are those of file names, matched against the names of layers: ``["fc2"]``, ``["stage3.*", "fc"]``. One that begins with
+    Patterns are those of file names, matched against the names of layers: ``fc2``, ``["stage3.*", "fc"]``. One that begins with
     ``!`` takes layers out again: ``["*", "!conv1"]`` is all but the first. ``copy``: every device has a whole model of its own beside
     the global one.
     """
 
-    personal_layers: Count | Literal["copy"] | Patterns = quantity(
-        1, "", "personal layers: number of last layers, or patterns of names; copy: a whole model of the device's own; 0: none"
+    personal_layers: Count | Pattern | Patterns = quantity(
+        1,
+        "",
+        "personal layers: number of last layers, or a pattern of names, or several; copy: a whole model of its own; 0: none",
     )
     personal_first_layers: int = quantity(0, "", "number of first layers that are personal too", ge=0, le=1000)
     adapters: int = quantity(0, "", "width of personal adapters added after each layer but the last; 0: none", ge=0, le=65_536)
@@ -56,7 +59,7 @@ class Split(Component):
         if isinstance(self.personal_layers, int):
             chosen |= set(own[max(len(own) - self.personal_layers, 0) :])
         else:
-            chosen |= _matching(own, self.personal_layers)
+            chosen |= _matching(own, (self.personal_layers,) if isinstance(self.personal_layers, str) else self.personal_layers)
         if len(chosen) >= len(own):
             last = f"allowed: 0 to {len(own) - 1}" if isinstance(self.personal_layers, int) else f"layers: {', '.join(own)}"
             raise ValueError(

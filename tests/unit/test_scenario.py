@@ -2,8 +2,11 @@
 
 import json
 import re
+import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,6 +49,7 @@ def test_the_sections_are_those_of_the_contract():
     assert list(Scenario.model_fields) == [
         "seed",
         "rounds",
+        "stop",
         "area",
         "sites",
         "devices",
@@ -71,16 +75,29 @@ def test_shipped_scenarios_are_good_and_survive_a_round_trip(path, tmp_path):
     assert Scenario.load(tmp_path / "resolved.yaml") == scenario
 
 
+@pytest.fixture
+def my_models(monkeypatch):
+    """The name of a module with a factory of torch modules."""
+    import torch
+
+    module = types.ModuleType("my_models")
+    nn = torch.nn
+    module.make = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 8), nn.ReLU(), nn.Linear(8, classes))
+    monkeypatch.setitem(sys.modules, "my_models", module)
+    return "my_models"
+
+
 @pytest.mark.parametrize(("role", "kind"), [(role, kind) for role, found in KINDS.items() for kind in found])
-def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path):
+def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path, my_models):
     places = {
         "pathloss": "channel.", "shadowing": "channel.", "fading": "channel.", "rate": "uplink.", "policy": "round.", "csi": "round.",
         "selection": "round.", "dataset": "learning.", "partition": "learning.", "model": "learning.", "trainer": "learning.",
-        "pruner": "learning.", "aggregator": "learning.",
+        "pruner": "learning.", "codec": "learning.", "aggregator": "learning.", "server_optimizer": "learning.",
     }  # fmt: skip
     required = {
         ("selection", "random"): {"round.selection.count": 3},
         ("selection", "best_channel"): {"round.selection.count": 3},
+        ("model", "torch_module"): {"learning.model.factory": f"{my_models}:make"},
         ("mobility", "recorded"): {"mobility.file": str(Path("scenarios/traces/streets_12dev.csv").absolute())},
     }.get((role, kind), {})
     scenario = load("seed: 1", {f"{places.get(role, '')}{role}.kind": kind, **required})

@@ -1,9 +1,14 @@
 """Settings that are methods of the literature (docs/learning.md): what makes each of them what it is."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from cosim.learn.aggregator import KeptAverage
+from cosim.learn.federated import Federated
 from cosim.learn.learner import FederatedLearner
 from cosim.learn.models import CNN1D, MLP, ResNet
 from cosim.learn.pruner import Random
@@ -160,6 +165,29 @@ def test_every_model_learns_with_every_split(play, model, split):
     learner = start(play, split, SGD(learning_rate=0.1, batch_size=8, personal_steps=3, global_steps=5), model=model, workers=2)
     losses = [play.round(learner, index, 0.1)[1].train_loss.mean() for index in range(8)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def documented():
+    """(method, settings) of the rows in docs/learning.md."""
+    text = (Path(__file__).parents[3] / "docs" / "learning.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| ([\w -]+) \| `(split: .*?)` \|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("method", "settings"), documented(), ids=lambda value: value if ":" not in value else "")
+def test_the_settings_in_the_documents_are_right(method, settings):
+    learning = Federated.model_validate(YAML(typ="safe").load("{" + settings + "}"))
+    trainer, parts = learning.trainer, learning.parts()
+    assert (trainer.proximal > 0) == (method == "FedProx")
+    assert (trainer.personal_proximal > 0) == (method == "Ditto")
+    assert parts.copy == (method in {"Ditto", "local only"})
+    assert (trainer.schedule == "simultaneous") == (method in {"FedPer", "FedSim", "LG-FedAvg"})
+    assert bool(parts.personal) == (method not in {"FedAvg", "FedProx", "FedAvgM", "FedAdam"})
+
+
+def test_the_documents_name_all_methods():
+    assert [method for method, _ in documented()] == [
+        *("FedAvg", "FedProx", "FedPer", "FedRep", "FedAlt", "FedSim", "LG-FedAvg", "Ditto", "local only", "FedAvgM", "FedAdam")
+    ]
 
 
 def test_equal_weights_are_those_of_devices_with_data():

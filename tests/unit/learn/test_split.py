@@ -25,6 +25,7 @@ def names(**fields):
         ({"personal_layers": 1, "personal_first_layers": 1}, ["conv1", "fc2"]),
         ({"personal_layers": ["conv*"]}, ["conv1", "conv2"]),
         ({"personal_layers": ["fc1"]}, ["fc1"]),
+        ({"personal_layers": "fc*"}, ["fc1", "fc2"]),
         ({"personal_layers": ["*", "!conv1"]}, ["conv2", "fc1", "fc2"]),
         ({"personal_layers": ["*", "!conv*", "conv2"]}, ["conv2", "fc1", "fc2"]),
     ],
@@ -51,6 +52,7 @@ def test_a_copy_shares_all_and_owns_all():
         ({"personal_layers": 3, "personal_first_layers": 1}, "at least one must stay shared"),
         ({"personal_layers": ["*"]}, "at least one must stay shared; layers: conv1, conv2, fc1, fc2"),
         ({"personal_layers": ["fc3"]}, "no layer is named 'fc3'; layers: conv1, conv2, fc1, fc2"),
+        ({"personal_layers": "all"}, "no layer is named 'all'"),
         ({"personal_layers": ["*", "!fc3"]}, "no layer is named 'fc3'"),
         ({"personal_layers": "copy", "adapters": 2}, "nothing else can be personal"),
     ],
@@ -60,7 +62,7 @@ def test_a_split_must_fit_the_model(fields, message):
         Parts.of(NETWORK, Split(**fields))
 
 
-@pytest.mark.parametrize("value", [-1, "all", [], [3], 1.5, True])
+@pytest.mark.parametrize("value", [-1, "", [], [3], [""], 1.5, True])
 def test_other_values_are_refused(value):
     with pytest.raises(ValidationError):
         Split(personal_layers=value)
