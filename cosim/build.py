@@ -139,7 +139,7 @@ def resume(
             shutil.rmtree(table_directory(directory, name))
         trace = TraceWriter(directory, _tables(scenario))
     else:
-        trace = TraceWriter.open_existing(directory, keep_rounds=done)
+        trace = TraceWriter.open_existing(directory, keep_rounds=done, keep_device_rounds=int(arrays["rounds_written"][0]))
     reporter = _reporter(progress, target, begin)
     return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book)
 

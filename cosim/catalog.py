@@ -67,14 +67,21 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "compute": {
             "constant": "cosim.net.compute:Constant",
             "shifted_exponential": "cosim.net.compute:ShiftedExponential",
+            "pareto": "cosim.net.compute:Pareto",
+            "two_state": "cosim.net.paced:TwoState",
+            "background_load": "cosim.net.paced:BackgroundLoad",
         },
         "availability": {
             "always": "cosim.net.availability:Always",
             "on_off": "cosim.net.availability:OnOff",
         },
         "policy": {
-            "wait_all": "cosim.policy:WaitAll",
-            "deadline": "cosim.policy:Deadline",
+            "wait_all": "cosim.policy.synchronous:WaitAll",
+            "deadline": "cosim.policy.synchronous:Deadline",
+            "first_m": "cosim.policy.synchronous:FirstM",
+            "tiers": "cosim.policy.asynchronous:Tiers",
+            "fed_async": "cosim.policy.asynchronous:FedAsync",
+            "fed_buff": "cosim.policy.asynchronous:FedBuff",
         },
         "csi": {
             "ergodic": "cosim.net.csi:Ergodic",

@@ -12,7 +12,7 @@ frozen, and nobody writes to their arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -358,6 +358,21 @@ class Compute(Protocol):
         ...
 
 
+class Pace(Protocol):
+    """How fast devices compute at any time, as a share of their nominal speed."""
+
+    def elapsed_s(self, start_s: FloatArray, nominal_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """How long work (n,) takes that begins at ``start_s`` and would take ``nominal_s`` at full speed [s]."""
+        ...
+
+
+@runtime_checkable
+class TimedCompute(Compute, Protocol):
+    """A compute role whose speed changes in time; its ``factor`` is not asked for."""
+
+    def start(self, devices: int, streams: Streams) -> Pace: ...
+
+
 class AvailabilityProcess(Protocol):
     """When devices are there."""
 
@@ -667,6 +682,20 @@ class Evaluation:
     global_accuracy: float
 
 
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """How updates enter the model u of this moment, one per arrived device: before averaging, u_k is replaced by
+
+        u'_k = u + scale_k (u_k - r_k)        on the parameters that the device kept
+
+    with r_k = u (``reference`` "current": u_k is mixed in with weight scale_k) or the model with which the device began ("own": its
+    change is applied to the newest model). ``scale`` (m,), > 0.
+    """
+
+    scale: FloatArray
+    reference: Literal["current", "own"]
+
+
 class Learner(Protocol):
     """Models, data and training of all devices. It knows rounds, no clock and no radio.
 
@@ -685,7 +714,10 @@ class Learner(Protocol):
     def start(self, round_index: int, device_id: int) -> None: ...
     def finish(self, device_id: int) -> None: ...
     def cancel(self, device_id: int) -> None: ...
-    def aggregate(self, round_index: int, arrived: IntArray) -> Update: ...
+    def aggregate(self, round_index: int, arrived: IntArray, mixing: Mixing | None = None) -> Update:
+        """``mixing``: in the order of ``arrived``; None: updates enter as they are."""
+        ...
+
     def evaluate(self, round_index: int, *, final: bool = False) -> Evaluation:
         """Accuracies after a round; ``final``: it is the run's last, so that rules such as "every third" do not apply."""
         ...

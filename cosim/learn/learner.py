@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.errors import RunError, SimulationError
-from cosim.interfaces import Evaluation, FloatArray, IntArray, PruningCost, Submodels, Update, Workload
+from cosim.interfaces import Evaluation, FloatArray, IntArray, Mixing, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
+from cosim.learn.mixing import mixed
 from cosim.learn.pruner import keep_mask, running_gradient
 from cosim.learn.pruning_curve import pruning_curve
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
@@ -132,20 +133,21 @@ class FederatedLearner:
         """The device's local work will never be done."""
         self._tickets.cancel(device_id)
 
-    def aggregate(self, round_index: int, arrived: IntArray) -> Update:
-        """Train all finished tickets, keep every personal part, merge the updates of the devices that arrived.
+    def aggregate(self, round_index: int, arrived: IntArray, mixing: Mixing | None = None) -> Update:
+        """Train all finished tickets, keep every personal part, merge the updates of the devices that arrived, mixed in as told.
 
         A device's last finished ticket is the one that arrives. Raises SimulationError if an arrived device has none.
         """
-        work, senders = self._tickets.collect(), set(arrived.tolist())
-        if missing := senders - work.keys():
+        scale = np.ones(len(arrived)) if mixing is None else mixing.scale
+        work, senders = self._tickets.collect(), dict(zip(arrived.tolist(), scale.tolist(), strict=True))
+        if missing := senders.keys() - work.keys():
             raise SimulationError(f"round {round_index}: updates of devices {sorted(missing)} arrived without finished work")
         work = {device: tickets for device, tickets in work.items() if len(self._shares.train[device])}  # without data nothing is trained
         if not self._has_own_state:  # nobody will ever need what the others' training or earlier tickets would give
             work = {device: tickets[-1:] for device, tickets in work.items() if device in senders}
         train_loss = np.full(len(self._weight), np.nan)
         rejected: list[int] = []
-        merged = self._parameters.aggregator.merge(self._shared, self._updates(work, senders, train_loss, rejected))
+        merged = self._parameters.aggregator.merge(self._shared, self._updates(work, senders, mixing, train_loss, rejected))
         keepers = merged.keepers[: self._parts.prunable]
         if self._gradient is not None and not self._device_gradient:
             change = (self._shared - merged.shared)[: self._parts.prunable]
@@ -159,9 +161,17 @@ class FederatedLearner:
         return Update(train_loss, np.array(rejected, np.int64), float(keepers.min()), float((keepers == 0).mean()))
 
     def _updates(
-        self, work: dict[int, list[Ticket]], senders: set[int], train_loss: FloatArray, rejected: list[int]
+        self,
+        work: dict[int, list[Ticket]],
+        senders: dict[int, float],
+        mixing: Mixing | None,
+        train_loss: FloatArray,
+        rejected: list[int],
     ) -> Iterator[SharedUpdate]:
-        """Train, keep what stays on the devices, and pass on what arrived, device by device in ascending order."""
+        """Train, keep what stays on the devices, and pass on what arrived, device by device in ascending order.
+
+        ``senders``: scale of each device's update.
+        """
         with training_threads(self._workers) as pool:
             for (device, tickets), outcome in zip(work.items(), pool.map(self._train, work.values()), strict=True):
                 self._personal[device] = outcome.personal
@@ -173,7 +183,11 @@ class FederatedLearner:
                     if received is None:
                         rejected.append(device)
                     else:
-                        yield SharedUpdate(received, tickets[-1].mask, float(self._weight[device]))
+                        ticket = tickets[-1]
+                        if mixing is not None:
+                            base = ticket.shared if mixing.reference == "own" else self._shared
+                            received = mixed(received, ticket.mask, self._shared, base, senders[device])
+                        yield SharedUpdate(received, ticket.mask, float(self._weight[device]))
 
     def _received(self, ticket: Ticket, result: LocalResult) -> Vector | None:
         """The update as the server has it, encoded and decoded; None where it diverged, or is beyond the codec's range."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.component import Component, quantity
-from cosim.interfaces import Evaluation, FloatArray, IntArray, Submodels, Update, Workload
+from cosim.interfaces import Evaluation, FloatArray, IntArray, Mixing, Submodels, Update, Workload
 from cosim.learn.codec import HEADER_BITS
 from cosim.learn.values import Float32
 from cosim.rng import Streams
@@ -83,7 +83,7 @@ class NetworkOnlyLearner:
     def cancel(self, device_id: int) -> None:
         """Nothing to forget."""
 
-    def aggregate(self, round_index: int, arrived: IntArray) -> Update:  # noqa: ARG002 - role
+    def aggregate(self, round_index: int, arrived: IntArray, mixing: Mixing | None = None) -> Update:  # noqa: ARG002 - role
         """Nothing to merge."""
         return Update(
             train_loss=np.full(len(self._workload.weight), np.nan),

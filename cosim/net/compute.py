@@ -65,3 +65,25 @@ class ShiftedExponential(Processor):
     def factor(self, round_index: int, devices: int, streams: Streams) -> FloatArray:
         """Straggler factor 1 - mean ln(1 - u) of devices 0 .. devices-1; stream ("compute", round), device k its k-th draw."""
         return 1.0 - self.mean * np.log1p(-streams.uniform("compute", devices, round_index))
+
+
+@final
+class Pareto(Processor):
+    """Compute time is nominal x X, X Pareto with least value 1, drawn anew for every device and round: a few take very long.
+
+        P(X > x) = x^-shape for x >= 1, mean shape / (shape - 1)
+
+    Heavy-tailed service times as measured in clusters: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013; the law as in
+    Aktas, Peng, Soljanin, "Straggler Mitigation by Delayed Relaunch of Tasks", SIGMETRICS Perf. Eval. Rev. 45(3), 2018.
+    """
+
+    shape: float = quantity(2.5, "", "exponent of the tail; the variance is infinite up to 2", gt=1, le=1e3)
+
+    @property
+    def mean_factor(self) -> float:
+        """Mean of the straggler factor: shape / (shape - 1)."""
+        return self.shape / (self.shape - 1.0)
+
+    def factor(self, round_index: int, devices: int, streams: Streams) -> FloatArray:
+        """Straggler factor (1 - u)^(-1/shape) of devices 0 .. devices-1; stream ("compute", round), device k its k-th draw."""
+        return np.asarray((1.0 - streams.uniform("compute", devices, round_index)) ** (-1.0 / self.shape))

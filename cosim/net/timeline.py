@@ -37,6 +37,15 @@ class Timeline:
         index = self._index(np.array([time_s]), device_ids)[0]
         return np.asarray(self._records[device_ids, index + 1])
 
+    def each(self, times_s: FloatArray, device_ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        """The records (n, C) in force at times (n,), each device at its own, and those that come next (n, C)."""
+        if not device_ids.size:
+            return self._records[device_ids, 0], self._records[device_ids, 0]
+        self._reach(float(times_s.max()), device_ids)
+        whole = np.zeros(device_ids.size, dtype=np.int64), self._count[device_ids] - 1
+        index = self._bisect(times_s[None, :], device_ids, *whole)[0]
+        return np.asarray(self._records[device_ids, index]), np.asarray(self._records[device_ids, index + 1])
+
     def _index(self, times_s: FloatArray, device_ids: IntArray) -> IntArray:
         if times_s.size == 0 or device_ids.size == 0:
             return np.zeros((times_s.size, device_ids.size), dtype=np.int64)
@@ -49,7 +58,7 @@ class Timeline:
         return self._bisect(times_s[:, None], device_ids, begin, end + 1)
 
     def _bisect(self, time_s: FloatArray, device_ids: IntArray, low: IntArray, high: IntArray) -> IntArray:
-        """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1); low in force or before, high after."""
+        """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1) or (1, n); low in force or before, high after."""
         low, high = (np.broadcast_to(edge, (len(time_s), device_ids.size)) for edge in (low, high))
         while (high - low > 1).any():
             middle = (low + high) >> 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 import numpy as np
 
 from cosim.errors import CosimWarning, ScenarioError
-from cosim.interfaces import Band, Spread, Visits
+from cosim.interfaces import Band, Spread, TimedCompute, Visits
 from cosim.net.availability import WhilePresent
 from cosim.net.los import sight_field, soft_transition
 from cosim.net.subbands import Subbands
@@ -110,6 +110,7 @@ class World:
         if isinstance(self._motion, Visits):  # who is not in the area is offline
             self._availability = WhilePresent(self._availability, *self._motion.presence_s(np.arange(devices.count)))
         self._frequency_hz = compute.frequency_hz(devices.count, streams)
+        self._pace = compute.start(devices.count, streams) if isinstance(compute, TimedCompute) else None
         self._grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
         self._sight_grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).sight, devices.count)
         self.subbands = self._subbands(channel.fading, band)
@@ -161,9 +162,23 @@ class World:
         drift_db = self._channel.shadowing.drift_db(self._pathloss, los, sigma_db, speed * lag_s, speed * window_s)
         return Spread(self._channel.fading.average_variance(window_s, speed / self._wavelength_m), drift_db)
 
-    def straggler_factor(self, round_index: int, device_ids: IntArray) -> FloatArray:
-        """Straggler factor (n,) of devices in a round: compute time = nominal time x factor."""
-        return self._compute.factor(round_index, self._devices.count, self._streams)[device_ids]
+    def straggler_factor(self, round_index: int, device_ids: IntArray, start_s: FloatArray, nominal_s: FloatArray) -> FloatArray:
+        """Straggler factor (n,) of devices in a round: compute time = nominal time x factor.
+
+        ``start_s``, ``nominal_s`` (n,): when the work begins and how long it would nominally take [s]; only kinds whose speed
+        changes in time ask for them.
+        """
+        if self._pace is None:
+            return self._compute.factor(round_index, self._devices.count, self._streams)[device_ids]
+        elapsed_s = self._pace.elapsed_s(start_s, nominal_s, device_ids)
+        return np.divide(elapsed_s, nominal_s, out=np.ones_like(elapsed_s), where=nominal_s > 0)
+
+    @property
+    def speed_rank(self) -> FloatArray:
+        """Share of all devices whose processors are faster (devices,), in [0, 1); of equal ones the lower counts as faster."""
+        rank = np.empty(self._devices.count)
+        rank[np.argsort(-self._frequency_hz, kind="stable")] = np.arange(self._devices.count) / self._devices.count
+        return rank
 
     def frequency_hz(self, device_ids: IntArray) -> FloatArray:
         """Clock frequency (n,) [Hz]."""

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import simpy
 
 from cosim.errors import SimulationError
+from cosim.interfaces import Mixing
 from cosim.net.transfer import Medium, Transfers
 from cosim.net.uplink import Ideal
-from cosim.policy import RoundState
+from cosim.policy import AtWork, RoundState
+from cosim.simulation.events import round_events
 from cosim.simulation.plan import plan_round
-from cosim.simulation.records import Round, State
-from cosim.simulation.rows import device_rows, radio_rows, round_row
+from cosim.simulation.records import UPLOAD_FIELDS, Round, State, Works
+from cosim.simulation.rows import device_rows, outcomes, radio_rows, round_row
 from cosim.simulation.uplink_process import UplinkProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from cosim.interfaces import FloatArray, IntArray
+    from cosim.interfaces import BoolArray, FloatArray, IntArray, Submodels, Update
+    from cosim.policy import Decision
     from cosim.simulation.parts import Parts
+    from cosim.simulation.plan import Plan
     from cosim.trace.checkpoint import Arrays
     from cosim.trace.writer import TraceWriter
 
@@ -35,9 +40,11 @@ STALE_PLAN = (
 
 
 class Simulation:
-    """One run: rounds one after the other, each with a process per device, all on one uplink.
+    """One run: rounds one after the other, each with what its devices do, all on one uplink.
 
-    ``wall_s``: wall time by phase (plan, radio, training, evaluation, trace); it goes to the manifest only.
+    A device's download and local work take known times, so they need no events: what changes something for others are uploads
+    that begin and end, arrivals and departures, and only these are events. A process lasts for one round at most and starts from
+    the round's record. ``wall_s``: wall time by phase (plan, radio, training, evaluation, trace); it goes to the manifest only.
     """
 
     def __init__(
@@ -65,15 +72,13 @@ class Simulation:
         self._uplink = UplinkProcess(self._env, uplink, self._upload_done, keep_windows=keep)
         self._news = self._env.event()
         self._round: Round | None = None
-        self._events: list[tuple[float, str, int, int, str]] = []
-        self._processes: dict[int, simpy.Process] = {}
-        self._uploaded: dict[int, simpy.Event] = {}
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
 
     def run(self) -> None:
         """Simulate (on) until the last round has ended. Raises CosimError (with round and time) when it cannot go on."""
         with self._timed("total"):
             self._env.run(until=self._env.process(self._server()))
+            self._close_rows()
 
     # --- server ---------------------------------------------------------------------------------------
 
@@ -81,10 +86,11 @@ class Simulation:
         while not self._over():
             yield from self._someone_online()
             record = self._round = self._begin(self.state.round, self.state.clock_s)
-            record.end_s = yield from self._await(record)
-            self._end(record)
+            record.end_s, decision = yield from self._await(record)
+            self._end(record, decision)
             self.state.round, self.state.clock_s, self.state.env_now_s = record.index + 1, record.end_s, self._env.now
             with self._timed("trace"):
+                self._write_rows(record)
                 self.save(force=self._over())
             if self._progress:
                 self._progress(self.state.round, self.state.clock_s)
@@ -105,42 +111,54 @@ class Simulation:
     def _someone_online(self) -> Process:
         """A round begins when there is anybody to take part."""
         world, ids = self._parts.world, self._parts.device_ids
-        while not world.online(self.state.clock_s, ids).any():
+        while not (len(self.state.works.device_ids) or world.online(self.state.clock_s, ids).any()):
             self.state.clock_s = float(np.min(world.next_change_s(self.state.clock_s, ids)))
             if not np.isfinite(self.state.clock_s):
                 raise SimulationError(STALE_PLAN.format(self.state.round, self._env.now))
             yield self._until(self.state.clock_s)
 
     def _begin(self, index: int, now_s: float) -> Round:
-        parts = self._parts
+        parts, others = self._parts, self.state.works
         with self._timed("plan"):
-            plan = plan_round(parts, index, now_s)
-        ids = plan.selected_ids
+            plan = plan_round(parts, index, now_s, others)
         with self._timed("training"):
-            submodels = parts.learner.assign(index, ids, plan.allocation.prune_ratio[plan.allocation.selected])
-        factor = parts.world.straggler_factor(index, ids)
+            submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected])
         with self._timed("radio"):
-            download_end_s = self._downloads(ids, now_s)
-        record = Round(
-            index=index,
-            start_s=now_s,
-            plan=plan,
-            device_ids=ids,
-            submodels=submodels,
-            straggler_factor=factor,
-            compute_s=submodels.flops / parts.flops_per_s(parts.world.frequency_hz(ids) * plan.clock_share) * factor,
-            departure_s=parts.world.next_change_s(now_s, ids),
-            download_end_s=download_end_s,
-        )
-        quotas = parts.uplink.quotas(plan.allocation.bandwidth_hz[plan.allocation.selected])
-        snr_per_gain_hz = parts.uplink_snr_per_gain_hz * plan.power_share
-        self._uplink.open(Transfers.of(ids, quotas, snr_per_gain_hz, submodels.payload_bits), now_s)
-        self._log("round_start", now_s, detail=f"{len(ids)} devices, T = {plan.problem.latency_threshold_s:.6g} s")
-        self._processes = {row: self._env.process(self._device(record, row)) for row in range(len(ids))}
-        self._uploaded = {row: self._env.event() for row in range(len(ids))}
-        for row in np.flatnonzero(np.isfinite(record.departure_s)).tolist():  # one process per departure
-            self._env.process(self._departure(record, row))
+            begun, factor = self._ask(plan, submodels, index, now_s)
+        works = others.with_others(begun)
+        record = Round(index, now_s, plan, submodels, factor, works, parts.uplink.quotas(works.bandwidth_hz))
+        self._uplink.open(_transfers(parts, record), now_s)
+        self._env.process(self._uploads(record))
+        self._env.process(self._departures(record))
+        for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
+            self._at(works.arrival_s[row], partial(self._arrive, record, row))
         return record
+
+    def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float) -> tuple[Works, FloatArray]:
+        """The works of the devices that begin, as far as they can be foreseen, and their straggler factors."""
+        parts, ids, chosen = self._parts, plan.selected_ids, plan.allocation.selected
+        download_end_s = self._downloads(ids, now_s)
+        busy_until_s = self.state.ticket_end_s[ids]
+        compute_start_s = np.maximum(download_end_s, np.where(np.isfinite(busy_until_s), busy_until_s, 0.0))
+        clock_hz = parts.world.frequency_hz(ids) * plan.clock_share
+        nominal_s = submodels.flops / parts.flops_per_s(clock_hz)
+        factor = parts.world.straggler_factor(index, ids, compute_start_s, nominal_s)
+        works = Works.asked(
+            ids,
+            index,
+            now_s,
+            prune_ratio=submodels.prune_ratio,
+            payload_bits=submodels.payload_bits,
+            flops=submodels.flops,
+            bandwidth_hz=plan.allocation.bandwidth_hz[chosen],
+            transmit_power_w=parts.transmit_power_w * plan.power_share,
+            frequency_hz=clock_hz,
+            download_end_s=download_end_s,
+            compute_start_s=compute_start_s,
+            compute_s=nominal_s * factor,
+            departure_s=parts.world.next_change_s(now_s, ids),
+        )
+        return works, factor
 
     def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
         """When each device has collected the broadcast model: nothing can disturb that."""
@@ -150,16 +168,16 @@ class Simulation:
         transfers = Transfers.of(ids, band, parts.downlink_snr_per_gain_hz, bits)
         return self._downlink.finish(transfers, now_s + parts.backhaul_delay_s)
 
-    def _await(self, record: Round) -> Generator[simpy.Event, None, float]:
-        """Sleep until the policy says that the round is over; returns when that is."""
-        if len(record.device_ids) == 0:  # nobody can be served: the round passes idle
+    def _await(self, record: Round) -> Generator[simpy.Event, None, tuple[float, Decision | None]]:
+        """Sleep until the policy says that the round is over; returns when that is, and what it decided."""
+        if len(record.works.device_ids) == 0:  # nobody can be served: the round passes idle
             yield self._until(record.start_s + record.plan.problem.latency_threshold_s)
-            return record.start_s + record.plan.problem.latency_threshold_s
-        now_s = record.start_s
+            return record.start_s + record.plan.problem.latency_threshold_s, None
+        now_s, at_work = record.start_s, _at_work(self._parts, record)
         while True:
-            decision = self._parts.policy.on_event(_round_state(record, now_s))
+            decision = self._parts.policy.on_event(_round_state(record, at_work, now_s))
             if decision.aggregate:
-                return now_s
+                return now_s, decision
             self._news = self._env.event()
             if np.isfinite(decision.wake_at_s):
                 yield self._until(decision.wake_at_s) | self._news
@@ -167,120 +185,149 @@ class Simulation:
                 yield self._news
             now_s = max(now_s, record.last_event_s if self._news.triggered else decision.wake_at_s)
 
-    def _end(self, record: Round) -> None:
-        """Stop who is not there yet, aggregate, evaluate, write the rows."""
-        parts = self._parts
-        uploads = self._uplink.close(record.end_s)
-        record.uploads, record.windows = uploads, self._uplink.windows
-        record.airtime_s, record.sent_bits = uploads.airtime_s, record.submodels.payload_bits - uploads.backlog_bits
-        for row in np.flatnonzero(~record.arrived & ~record.gone).tolist():  # each is a SimPy process of its own
-            record.stop_s[row] = record.end_s
-            self._processes[row].interrupt("round is over")
-            self._drop_work(int(record.device_ids[row]), record.departure_s[row])
+    def _end(self, record: Round, decision: Decision | None) -> None:
+        """Decide what becomes of each work, aggregate, evaluate, make the rows."""
+        parts, works = self._parts, record.works
+        record.merged = works.arrived.copy() if decision is None or decision.merge is None else decision.merge & works.arrived
+        self._close_uplink(record)
+        self._round = None
+        goes_on = np.full(len(works.gone), decision is not None and decision.others_go_on) & ~record.merged & ~works.gone
+        works.stop_s[~goes_on & ~record.merged & ~works.gone] = record.end_s
+        mixing = None if decision is None or decision.mixing is None else decision.mixing
         with self._timed("training"):
-            self._finish_tickets(record.end_s)
-            update = parts.learner.aggregate(record.index, record.device_ids[record.arrived])
+            self._hand_in(record, goes_on)
+            chosen = None if mixing is None else Mixing(mixing.scale[record.merged], mixing.reference)
+            update = parts.learner.aggregate(record.index, works.device_ids[record.merged], chosen)
         with self._timed("evaluation"):
             final = record.index + 1 == parts.rounds or parts.stop.time_is_up(record.end_s)
             evaluation = parts.learner.evaluate(record.index, final=final)
             self.state.stopped = parts.stop.reached(record.end_s, evaluation)
-        self._log("round_end", record.end_s, detail=f"{int(record.arrived.sum())} arrived")
         with self._timed("trace"):
-            devices = device_rows(parts, record, update, evaluation)
-            self._trace.append("devices", devices)
-            self._trace.append("rounds", round_row(record, update, evaluation, devices))
-            if parts.radio_interval_s is not None:
-                self._trace.append("radio", radio_rows(parts, record))
-            self._write_events()
+            self.state.open_rows[record.index] = device_rows(parts, record, update, evaluation)
+            ended = self._enter(record, ~goes_on, update)
+            self._trace.append("rounds", round_row(parts, record, ended, update, evaluation))
+        self.state.works = works.take(goes_on)
 
-    def _finish_tickets(self, now_s: float) -> None:
-        """Local work whose end has come may be looked at."""
-        for device in np.flatnonzero(self.state.ticket_end_s <= now_s).tolist():  # tickets are the learner's, one by one
-            self._parts.learner.finish(device)
-            self.state.ticket_end_s[device] = np.inf
+    def _close_uplink(self, record: Round) -> None:
+        """What the uploads have come to by the end of the round."""
+        record.uploads, record.windows = self._uplink.close(record.end_s), self._uplink.windows
+        for name in UPLOAD_FIELDS:
+            setattr(record.works, name, getattr(record.uploads, name))
 
-    def _drop_work(self, device: int, leaves_s: float) -> None:
-        """Local work that the device's departure cuts short is lost."""
-        if leaves_s < self.state.ticket_end_s[device] < np.inf:
-            self._parts.learner.cancel(device)
-            self.state.ticket_end_s[device] = np.inf
+    def _hand_in(self, record: Round, goes_on: BoolArray) -> None:
+        """Tickets: local work that has begun, that has ended, and that never will.
+
+        All of it is told when the round ends, since nobody looks at results before. The work of a device that goes on is over for
+        the learner only when its update has arrived or is lost: until then it must not be trained and forgotten.
+        """
+        works, learner, tickets = record.works, self._parts.learner, self.state.ticket_end_s
+        started = record.begun & (goes_on | (works.compute_start_s <= works.stop_s))
+        for device in works.device_ids[started].tolist():  # tickets are the learner's, one by one
+            if np.isfinite(tickets[device]):
+                learner.finish(device)
+            learner.start(record.index, device)
+        over = ~goes_on & (started | ~record.begun)
+        tickets[works.device_ids[over]] = works.compute_end_s[over]
+        ends_s = tickets[works.device_ids]
+        cut = ~goes_on & ~record.merged & (works.departure_s < ends_s) & np.isfinite(ends_s)
+        for device in works.device_ids[cut].tolist():
+            learner.cancel(device)
+        tickets[works.device_ids[cut]] = np.inf
+        for device in np.flatnonzero(tickets <= record.end_s).tolist():
+            learner.finish(device)
+        tickets[tickets <= record.end_s] = np.inf
+
+    def _enter(self, record: Round, ended: BoolArray, update: Update) -> Works:
+        """What became of works that have ended, into the rows of the rounds in which they began; returns those works."""
+        works = record.works.take(ended)
+        columns = outcomes(self._parts, works, record.merged[ended], update, record.index)
+        for index in np.unique(works.round).tolist():
+            here = works.round == index
+            for name, values in columns.items():
+                self.state.open_rows[index][name][works.device_ids[here]] = values[here]
+        return works
+
+    def _write_rows(self, record: Round) -> None:
+        """Rows of rounds all of whose works have ended, in the order of the rounds; events and samples of this one."""
+        first_open = int(np.min(self.state.works.round, initial=self.state.round))
+        for index in [index for index in self.state.open_rows if index < first_open]:
+            self._trace.append("devices", self.state.open_rows.pop(index))
+        if self._parts.radio_interval_s is not None:
+            self._trace.append("radio", radio_rows(self._parts, record))
+        if self._parts.record_events:
+            self._trace.append("events", round_events(record))
+
+    def _close_rows(self) -> None:
+        """The run is over: updates that are still to come are late. The checkpoint has them as they were, should the run be extended."""
+        works = self.state.works
+        if not len(works.device_ids):
+            return
+        works.stop_s = np.full(len(works.round), self.state.clock_s)
+        nobody = np.zeros(len(works.round), np.bool_)
+        columns = outcomes(self._parts, works, nobody, None, self.state.round)
+        for index, rows in self.state.open_rows.items():
+            here = works.round == index
+            for name, values in columns.items():
+                rows[name][works.device_ids[here]] = values[here]
+            self._trace.append("devices", rows)
 
     # --- devices --------------------------------------------------------------------------------------
 
-    def _device(self, record: Round, row: int) -> Process:
-        """Download, compute, upload."""
-        device = int(record.device_ids[row])
-        try:
-            yield self._until(record.download_end_s[row])
-            self._log("download_done", record.download_end_s[row], device)
-            yield from self._compute(record, row, device)
-            record.upload_start_s[row] = record.compute_end_s[row]
-            self._uplink.begin(row, record.compute_end_s[row])
-            yield self._uploaded[row]
-            if self._parts.backhaul_delay_s > 0:
-                yield self._until(record.arrival_s[row])
-        except simpy.Interrupt:
-            return
-        record.arrived[row] = True
-        self._log("arrival", record.arrival_s[row], device)
-        self._tell_server(record, record.arrival_s[row])
-
-    def _compute(self, record: Round, row: int, device: int) -> Process:
-        """Local work; a device still at an earlier round's finishes that first."""
-        tickets = self.state.ticket_end_s
-        begin_s = record.download_end_s[row]
-        if np.isfinite(tickets[device]):
-            begin_s = max(begin_s, tickets[device])
-            yield self._until(begin_s)
-            self._parts.learner.finish(device)
-        record.compute_start_s[row] = begin_s
-        record.compute_end_s[row] = tickets[device] = begin_s + record.compute_s[row]
-        self._parts.learner.start(record.index, device)
-        yield self._until(record.compute_end_s[row])
-        self._log("compute_done", record.compute_end_s[row], device)
+    def _uploads(self, record: Round) -> Process:
+        """Uploads begin when local work has ended."""
+        works, begin_s = record.works, record.works.compute_end_s
+        rows = np.flatnonzero(~works.sending & ~works.done & (begin_s < works.departure_s))
+        rows = rows[np.argsort(begin_s[rows], kind="stable")]
+        for together in np.split(rows, np.flatnonzero(np.diff(begin_s[rows])) + 1) if rows.size else ():
+            yield self._until(begin_s[together[0]])
+            if record is not self._round:
+                return
+            self._uplink.begin(together, float(begin_s[together[0]]))
 
     def _upload_done(self, row: int, end_s: float) -> None:
         record = self._round
         assert record is not None
-        record.arrival_s[row] = end_s + self._parts.backhaul_delay_s
-        self._log("upload_done", end_s, int(record.device_ids[row]))
-        self._uploaded[row].succeed()
+        works = record.works
+        works.upload_end_s[row], works.arrival_s[row] = end_s, end_s + self._parts.backhaul_delay_s
+        if self._parts.backhaul_delay_s > 0:
+            self._at(works.arrival_s[row], partial(self._arrive, record, row))
+        else:
+            self._arrive(record, row)
 
-    def _departure(self, record: Round, row: int) -> Process:
-        """The device leaves: what it has not delivered is lost."""
-        yield self._until(record.departure_s[row])
-        if record is not self._round or record.arrived[row] or np.isfinite(record.end_s):
-            return
-        now_s, device = record.departure_s[row], int(record.device_ids[row])
-        record.gone[row], record.stop_s[row] = True, now_s
-        self._processes[row].interrupt("left")
-        self._uplink.abandon(row, now_s)
-        self._drop_work(device, now_s)
-        self._log("departure", now_s, device)
-        self._tell_server(record, now_s)
+    def _arrive(self, record: Round, row: int) -> None:
+        if record is self._round and not record.works.gone[row]:
+            record.works.arrived[row] = True
+            record.arrivals += 1
+            self._tell_server(record, record.works.arrival_s[row])
+
+    def _departures(self, record: Round) -> Process:
+        """Devices leave: what they have not delivered is lost."""
+        works = record.works
+        rows = np.flatnonzero(np.isfinite(works.departure_s) & ~works.arrived)
+        for row in rows[np.argsort(works.departure_s[rows], kind="stable")].tolist():  # each leaves at its own time
+            yield self._until(works.departure_s[row])
+            if record is not self._round:
+                return
+            if not works.arrived[row]:
+                works.gone[row], works.stop_s[row] = True, works.departure_s[row]
+                record.departures += 1
+                self._uplink.abandon(row, float(works.departure_s[row]))
+                self._tell_server(record, works.departure_s[row])
 
     def _tell_server(self, record: Round, now_s: float) -> None:
-        record.last_event_s = max(record.last_event_s, now_s)
+        record.last_event_s = max(record.last_event_s, float(now_s))
         if not self._news.triggered:
             self._news.succeed()
 
     # --- helpers --------------------------------------------------------------------------------------
 
     def _until(self, time_s: float) -> simpy.Timeout:
-        return self._env.timeout(max(0.0, time_s - self._env.now))
+        return self._env.timeout(max(0.0, float(time_s) - self._env.now))
 
-    def _log(self, kind: str, time_s: float, device: int = -1, detail: str = "") -> None:
-        """A row of the optional events table; device -1: the server's."""
-        if self._parts.record_events:
-            self._events.append((float(time_s), kind, self.state.round, device, detail))
-
-    def _write_events(self) -> None:
-        """The round's events in time order; of simultaneous ones, the first that happened comes first."""
-        if self._events:
-            columns = zip(*sorted(self._events, key=lambda event: event[0]), strict=True)
-            names = ("t_s", "kind", "round", "device", "detail")
-            self._trace.append("events", dict(zip(names, map(list, columns), strict=True)))
-            self._events.clear()
+    def _at(self, time_s: float, what: Callable[[], None]) -> None:
+        event = self._until(time_s)
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: what())
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -291,12 +338,37 @@ class Simulation:
             self.wall_s[phase] += time.perf_counter() - begin
 
 
-def _round_state(record: Round, now_s: float) -> RoundState:
+def _transfers(parts: Parts, record: Round) -> Transfers:
+    """The uploads of a round, from where they stand."""
+    works = record.works
+    return Transfers(
+        device_ids=works.device_ids,
+        quotas=record.quotas,
+        snr_per_gain_hz=parts.uplink_snr_per_gain_hz * (works.transmit_power_w / parts.transmit_power_w),
+        **{name: getattr(works, name).copy() for name in UPLOAD_FIELDS},
+    )
+
+
+def _at_work(parts: Parts, record: Round) -> AtWork:
+    """Arrays that follow the record as the round goes on."""
+    works = record.works
+    return AtWork(
+        device_ids=works.device_ids,
+        arrived=works.arrived,
+        arrival_s=works.arrival_s,
+        gone=works.gone,
+        staleness=record.index - works.round,
+        speed_rank=parts.world.speed_rank[works.device_ids],
+    )
+
+
+def _round_state(record: Round, at_work: AtWork, now_s: float) -> RoundState:
     return RoundState(
         start_s=record.start_s,
         now_s=now_s,
         planned_latency_s=record.plan.latency_s,
-        selected=len(record.device_ids),
-        arrived=int(record.arrived.sum()),
-        gone=int(record.gone.sum()),
+        selected=len(record.works.device_ids),
+        arrived=record.arrivals,
+        gone=record.departures,
+        devices=at_work,
     )

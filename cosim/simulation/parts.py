@@ -66,6 +66,11 @@ class Parts:
         return np.arange(self.devices.count)
 
     @property
+    def transmit_power_w(self) -> float:
+        """Largest transmit power of a device [W]."""
+        return float(dbm_to_w(self.devices.transmit_power_dbm))
+
+    @property
     def uplink_snr_per_gain_hz(self) -> float:
         """SNR in 1 Hz per unit of power gain: p / (N0 F Gamma) [Hz]."""
         return uplink_snr_per_gain_hz(self.devices, self.site, self.uplink)

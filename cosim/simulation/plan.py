@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from cosim.alloc.problem import check_allocation, subset, unpruned_latency
-from cosim.interfaces import AllocationProblem, EnergyLimit
+from cosim.interfaces import Allocation, AllocationProblem, EnergyLimit
 from cosim.rate import Shannon
-from cosim.units import dbm_to_w
 
 if TYPE_CHECKING:
-    from cosim.interfaces import Allocation, BoolArray, FloatArray, IntArray
+    from cosim.interfaces import BoolArray, FloatArray, IntArray
     from cosim.simulation.parts import Parts, Threshold
+    from cosim.simulation.records import Works
+
+_LEAST_SHARE: Final = 1e-9
+"""Of the band: less than that is a rounding error, and nobody's."""
+NOBODY: Final = Allocation(
+    selected=np.zeros(0, np.bool_),
+    prune_ratio=np.zeros(0),
+    bandwidth_hz=np.zeros(0),
+    latency_s=np.zeros(0),
+    objective=0.0,
+    multiplier=np.nan,
+    feasible=True,
+)
+"""The answer to a problem without devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +35,21 @@ class Plan:
     """A round as planned.
 
     ``online``, ``gain`` (devices,): of all devices; ``problem``, ``allocation``: of the devices that are online and
-    that the selection rule took.
+    that the selection rule took. ``held_hz``: bandwidth that belongs to devices still at work of earlier rounds.
+    ``posed``: there was anything to decide: devices that are free, and bandwidth.
     """
 
     online: BoolArray
     gain: FloatArray
     problem: AllocationProblem
     allocation: Allocation
+    held_hz: float = 0.0
+    posed: bool = True
+
+    @property
+    def latency_threshold_s(self) -> float:
+        """The threshold that the plan had to meet, NaN where there was none to pose."""
+        return self.problem.latency_threshold_s if self.posed else np.nan
 
     @property
     def power_share(self) -> FloatArray:
@@ -57,17 +78,25 @@ class Plan:
         return float(np.max(self.allocation.latency_s[self.allocation.selected], initial=-np.inf)) if len(self.selected_ids) else np.nan
 
 
-def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
-    """Observe the channel, pose problem (P) for the devices that are there, and solve it.
+def plan_round(parts: Parts, round_index: int, now_s: float, others: Works) -> Plan:
+    """Observe the channel, pose problem (P) for the devices that are there and free, and solve it.
 
-    A threshold relative to the unpruned latency is that of the devices in question: of all who are there while the selection
-    rule looks at it, then of those it took.
+    ``others``: works that go on from earlier rounds; their devices are busy, and their bandwidth is theirs until their
+    updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question: of all who could take
+    part while the selection rule looks at it, then of those it took.
 
     Raises AllocationError if the allocator's answer violates a constraint.
     """
     online = parts.world.online(now_s, parts.device_ids)
     gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
-    problem = _problem(parts, round_index, np.flatnonzero(online), gain)
+    free = online.copy()
+    free[others.device_ids] = False
+    held_hz = float(others.bandwidth_hz.sum())
+    bandwidth_hz = parts.uplink.usable_bandwidth_hz - held_hz
+    problem = _problem(parts, round_index, np.flatnonzero(free), gain)
+    if not free.any() or bandwidth_hz <= _LEAST_SHARE * parts.uplink.usable_bandwidth_hz:
+        return Plan(online, gain, subset(problem, np.zeros(len(problem.device_ids), np.bool_)), NOBODY, held_hz, posed=False)
+    problem = replace(problem, bandwidth_hz=bandwidth_hz)
     problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
     chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
     if not chosen.all():
@@ -75,7 +104,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float) -> Plan:
         problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
     allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", round_index))
     check_allocation(problem, allocation)
-    return Plan(online, gain, problem, allocation)
+    return Plan(online, gain, problem, allocation, held_hz)
 
 
 def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) -> AllocationProblem:
@@ -114,7 +143,7 @@ def _energy(parts: Parts, ids: IntArray, fixed_compute_s: FloatArray) -> EnergyL
     return parts.energy.limit(
         fixed_compute_s,
         parts.world.frequency_hz(ids),
-        power_w=float(dbm_to_w(parts.devices.transmit_power_dbm)),
+        power_w=parts.transmit_power_w,
         efficiency=parts.devices.amplifier_efficiency,
         capacitance=parts.compute.capacitance / parts.compute.mean_factor,
     )

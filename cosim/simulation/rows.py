@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -10,23 +10,38 @@ from cosim.alloc.energy import planned_energy_j
 from cosim.alloc.problem import least_feasible_threshold
 from cosim.net.energy import compute_energy_j, transmit_energy_j
 from cosim.net.transfer import Medium
-from cosim.units import dbm_to_w, to_db
+from cosim.units import to_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from cosim.interfaces import Allocation, AllocationProblem, Evaluation, FloatArray, IntArray, Update
+    from cosim.interfaces import Allocation, AllocationProblem, BoolArray, Evaluation, FloatArray, IntArray, Update
     from cosim.simulation.parts import Parts
-    from cosim.simulation.records import Round
+    from cosim.simulation.plan import Plan
+    from cosim.simulation.records import Columns, Round, Works
 
-Columns = dict[str, Any]
+_OUTCOMES: Final = (
+    "t_download_s",
+    "t_compute_s",
+    "t_wait_s",
+    "t_upload_s",
+    "t_total_s",
+    "energy_compute_j",
+    "energy_transmit_j",
+    "bandwidth_mean_hz",
+    "retransmitted_bits",
+    "merged_round",
+    "staleness",
+)
+"""Columns of the devices table that are known when a work has ended."""
 
 
 def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluation) -> Columns:
-    """One row per device, chosen or not."""
-    n, ids = parts.devices.count, record.device_ids
+    """One row per device, chosen or not; what becomes of works is entered as they end, until then they are late."""
+    n, works = parts.devices.count, record.works.take(record.begun)
+    ids = works.device_ids
     large = parts.world.large_scale(np.array([record.start_s]), parts.device_ids)
     selected = np.zeros(n, np.bool_)
     selected[ids] = True
@@ -37,12 +52,11 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         return out
 
     plan, problem = record.plan, record.plan.problem
-    chosen = plan.allocation.selected
     return {
         "round": np.full(n, record.index),
         "device": parts.device_ids,
         "selected": selected,
-        "status": _statuses(parts, record, update),
+        "status": _statuses(plan, selected),
         "x_m": large.x_m[0],
         "y_m": large.y_m[0],
         "speed_m_s": large.speed_m_s[0],
@@ -51,34 +65,42 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "pathloss_db": large.pathloss_db[0],
         "shadowing_db": large.shadowing_db[0],
         "gain_planned_db": to_db(plan.gain),
-        "prune_ratio": spread(record.submodels.prune_ratio),
-        "bandwidth_hz": spread(plan.allocation.bandwidth_hz[chosen]),
-        "payload_bits": spread(record.submodels.payload_bits),
-        "t_planned_s": spread(plan.allocation.latency_s[chosen]),
+        "prune_ratio": spread(works.prune_ratio),
+        "bandwidth_hz": spread(works.bandwidth_hz),
+        "payload_bits": spread(works.payload_bits),
+        "t_planned_s": spread(plan.allocation.latency_s[plan.allocation.selected]),
         "weight": spread(problem.weight, problem.device_ids),
         "snr_planned_hz": spread(problem.snr_hz, problem.device_ids),
         "fixed_time_s": spread(problem.fixed_time_s, problem.device_ids),
         "prunable_time_s": spread(problem.prunable_time_s, problem.device_ids),
         "fixed_bits": spread(problem.fixed_bits, problem.device_ids),
         "prunable_bits": spread(problem.prunable_bits, problem.device_ids),
-        **{name: spread(values) for name, values in _settings(parts, record).items()},
+        "transmit_power_w": spread(works.transmit_power_w),
+        "frequency_hz": spread(works.frequency_hz),
         **_energy_plan(record, spread),
         "straggler_factor": spread(record.straggler_factor),
-        "kept_flops": spread(record.submodels.flops),
-        **{name: spread(values) for name, values in _times(record).items()},
-        **{name: spread(values) for name, values in _energies(parts, record).items()},
-        **{name: spread(values) for name, values in _uploads(parts, record).items()},
-        "train_loss": update.train_loss,
+        "kept_flops": spread(works.flops),
+        **{name: np.full(n, np.nan) for name in _OUTCOMES},
+        "train_loss": update.train_loss.copy(),
         "accuracy": evaluation.accuracy,
         "accuracy_full": evaluation.accuracy_full,
     }
 
 
-def _settings(parts: Parts, record: Round) -> dict[str, FloatArray]:
-    """Transmit power [W] and clock [Hz] with which the selected devices (m,) took part."""
-    power_w = float(dbm_to_w(parts.devices.transmit_power_dbm))
-    clock_hz = parts.world.frequency_hz(record.device_ids)
-    return {"transmit_power_w": power_w * record.plan.power_share, "frequency_hz": clock_hz * record.plan.clock_share}
+def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | None, round_index: int) -> Columns:
+    """What became of works (m,) that ended in this round, ``merged`` (m,) those whose updates were aggregated."""
+    status = np.where(merged, "arrived", np.where(works.gone, "dropped", "late"))
+    if update is not None:
+        status[np.isin(works.device_ids, update.rejected)] = "rejected"
+    return {
+        "status": status,
+        **_times(works, merged),
+        **_energies(parts, works),
+        **_uploads(works),
+        "merged_round": np.where(merged, round_index, np.nan),
+        "staleness": np.where(merged, round_index - works.round, np.nan),
+        "train_loss": np.full(len(merged), np.nan) if update is None else update.train_loss[works.device_ids],
+    }
 
 
 def _energy_plan(record: Round, spread: Callable[..., FloatArray]) -> dict[str, FloatArray]:
@@ -94,51 +116,49 @@ def _energy_plan(record: Round, spread: Callable[..., FloatArray]) -> dict[str, 
     }
 
 
-def _statuses(parts: Parts, record: Round, update: Update) -> NDArray[np.str_]:
-    status = np.full(parts.devices.count, "skipped", dtype="<U10")
-    status[record.plan.problem.device_ids] = "infeasible"
-    status[~record.plan.online] = "offline"
-    status[record.device_ids] = np.where(record.arrived, "arrived", np.where(record.gone, "dropped", "late"))
-    status[update.rejected] = "rejected"
+def _statuses(plan: Plan, selected: BoolArray) -> NDArray[np.str_]:
+    status = np.full(len(selected), "skipped", dtype="<U10")
+    status[plan.problem.device_ids] = "infeasible"
+    status[~plan.online] = "offline"
+    status[selected] = "late"
     return status
 
 
-def _times(record: Round) -> dict[str, FloatArray]:
+def _times(works: Works, merged: BoolArray) -> dict[str, FloatArray]:
     """Parts of a device's latency [s]; a part that did not end before the device stopped is NaN."""
 
     def part(begin_s: FloatArray, end_s: FloatArray) -> FloatArray:
-        return np.where(end_s <= record.stop_s, end_s - begin_s, np.nan)
+        return np.where(end_s <= works.stop_s, end_s - begin_s, np.nan)
 
     parts = {
-        "t_download_s": part(np.full_like(record.stop_s, record.start_s), record.download_end_s),
-        "t_compute_s": part(record.compute_start_s, record.compute_end_s),
-        "t_wait_s": part(record.download_end_s, record.compute_start_s),
-        "t_upload_s": np.where(record.arrived, record.arrival_s - record.upload_start_s, np.nan),
+        "t_download_s": part(works.start_s, works.download_end_s),
+        "t_compute_s": part(works.compute_start_s, works.compute_end_s),
+        "t_wait_s": part(works.download_end_s, works.compute_start_s),
+        "t_upload_s": np.where(merged, works.arrival_s - works.compute_end_s, np.nan),
     }
-    return {**parts, "t_total_s": sum(parts.values(), np.zeros_like(record.stop_s))}
+    return {**parts, "t_total_s": sum(parts.values(), np.zeros(len(merged)))}
 
 
-def _energies(parts: Parts, record: Round) -> dict[str, FloatArray]:
+def _energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
     """Work that was begun is charged up to the moment a device left; a late device finishes its own."""
-    begun = np.isfinite(record.compute_start_s)
-    stop_s = np.where(record.gone, record.stop_s, np.inf)
+    begun = works.compute_start_s <= works.stop_s
+    stop_s = np.where(works.gone, works.stop_s, np.inf)
     with np.errstate(invalid="ignore", divide="ignore"):
-        progress = np.where(begun & (record.compute_s > 0), (stop_s - record.compute_start_s) / record.compute_s, 1.0 * begun)
+        progress = np.where(begun & (works.compute_s > 0), (stop_s - works.compute_start_s) / works.compute_s, 1.0 * begun)
     compute_j = compute_energy_j(
-        record.submodels.flops,
-        _settings(parts, record)["frequency_hz"],
-        flops_per_cycle=parts.compute.flops_per_cycle,
-        capacitance=parts.compute.capacitance,
+        works.flops, works.frequency_hz, flops_per_cycle=parts.compute.flops_per_cycle, capacitance=parts.compute.capacitance
     )
-    power_w = _settings(parts, record)["transmit_power_w"]
-    transmit_j = transmit_energy_j(record.airtime_s, power_w=power_w, efficiency=parts.devices.amplifier_efficiency)
+    efficiency = parts.devices.amplifier_efficiency
+    transmit_j = transmit_energy_j(works.airtime_s, power_w=works.transmit_power_w, efficiency=efficiency)
     return {"energy_compute_j": compute_j * np.clip(progress, 0.0, 1.0), "energy_transmit_j": transmit_j}
 
 
-def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Columns) -> Columns:
-    """The row of a round."""
-    plan, arrived = record.plan, devices["status"] == "arrived"
-    selected = len(record.device_ids)
+def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluation: Evaluation) -> Columns:
+    """The row of a round: what was planned at its beginning, and what became of the works that ended in it."""
+    plan = record.plan
+    selected, arrived = len(ended.device_ids), int(record.merged.sum()) - len(update.rejected)
+    energies = np.full((2, parts.devices.count), np.nan)
+    energies[:, ended.device_ids] = list(_energies(parts, ended).values())
     accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
     row = {
         "round": record.index,
@@ -146,20 +166,20 @@ def round_row(record: Round, update: Update, evaluation: Evaluation, devices: Co
         "t_end_s": record.end_s,
         "latency_s": record.end_s - record.start_s,
         "planned_latency_s": plan.latency_s,
-        "latency_threshold_s": plan.problem.latency_threshold_s,
+        "latency_threshold_s": plan.latency_threshold_s,
         "devices_selected": selected,
-        "devices_arrived": int(arrived.sum()),
-        "devices_dropped": selected - int(arrived.sum()),
+        "devices_arrived": arrived,
+        "devices_dropped": selected - arrived,
         "prune_ratio_mean": _mean(record.submodels.prune_ratio),
-        "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()),
+        "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()) + plan.held_hz,
         "objective": plan.allocation.objective,
         "objective_pruning_cost": _pruning_cost(plan.problem, plan.allocation),
         "pruning_cost": "" if plan.problem.pruning_cost is None else " ".join(map(repr, plan.problem.pruning_cost.cost.tolist())),
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
         "least_threshold_s": np.nan if plan.allocation.feasible else least_feasible_threshold(plan.problem),
-        "uplink_bits": float(record.sent_bits.sum()),
-        "energy_j": float(np.nansum(devices["energy_compute_j"]) + np.nansum(devices["energy_transmit_j"])),
+        "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
+        "energy_j": float(np.nansum(energies[0]) + np.nansum(energies[1])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
         "accuracy_mean": _mean(accuracy),
         "accuracy_p10": float(np.quantile(accuracy, 0.1)) if accuracy.size else np.nan,
@@ -210,24 +230,25 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
 def _on_air(parts: Parts, record: Round, times: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Bandwidth and rate (T, devices) at which each device sends at these times."""
     out = np.zeros((2, len(times), parts.devices.count))
-    if not len(record.device_ids):
+    works = record.works
+    if not len(works.device_ids):
         return out[0], out[1]
-    begin_s = record.upload_start_s + parts.uplink.grant_delay_s
-    sending = (begin_s <= times[:, None]) & (times[:, None] < _upload_end_s(parts, record))
+    begin_s = works.compute_end_s + parts.uplink.grant_delay_s
+    sending = (begin_s <= times[:, None]) & (times[:, None] < np.minimum(_upload_end_s(works), record.end_s))
     if parts.uplink.coupled:
         held_rate = _in_windows(record, times)
     else:
         medium = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law)
         slots = np.floor(times / parts.uplink.slot_s + 1e-9).astype(np.int64)
-        rate, _, held = medium.slopes(record.uploads, slots, np.arange(len(record.device_ids)))
+        rate, _, held = medium.slopes(record.uploads, slots, np.arange(len(works.device_ids)))
         held_rate = np.stack([held.T, rate.T])
-    out[:, :, record.device_ids] = np.where(sending, held_rate, 0.0)
+    out[:, :, works.device_ids] = np.where(sending, held_rate, 0.0)
     return out[0], out[1]
 
 
 def _in_windows(record: Round, times: FloatArray) -> FloatArray:
     """Bandwidth and rate (2, T, m) from the windows of the round."""
-    out = np.zeros((2, len(times), len(record.device_ids)))
+    out = np.zeros((2, len(times), len(record.works.device_ids)))
     for window in record.windows:
         inside = np.flatnonzero((times >= window.edges_s[0]) & (times < window.end_s))
         slot = np.searchsorted(window.edges_s, times[inside], side="right") - 1
@@ -237,16 +258,16 @@ def _in_windows(record: Round, times: FloatArray) -> FloatArray:
     return out
 
 
-def _upload_end_s(parts: Parts, record: Round) -> FloatArray:
-    """When uploads (m,) ended, or were cut off."""
-    return np.where(record.arrived, record.arrival_s - parts.backhaul_delay_s, np.minimum(record.stop_s, record.end_s))
+def _upload_end_s(works: Works) -> FloatArray:
+    """When uploads (m,) ended, or were cut off; inf where they go on."""
+    return np.where(np.isfinite(works.upload_end_s), works.upload_end_s, works.stop_s)
 
 
-def _uploads(parts: Parts, record: Round) -> dict[str, FloatArray]:
+def _uploads(works: Works) -> dict[str, FloatArray]:
     """What the uplink made of the plan."""
-    duration_s = _upload_end_s(parts, record) - record.upload_start_s
-    mean = np.divide(record.uploads.held_hz_s, duration_s, out=np.full_like(duration_s, np.nan), where=duration_s > 0)
-    return {"bandwidth_mean_hz": mean, "retransmitted_bits": record.uploads.again_bits}
+    duration_s = _upload_end_s(works) - works.compute_end_s
+    mean = np.divide(works.held_hz_s, duration_s, out=np.full_like(duration_s, np.nan), where=duration_s > 0)
+    return {"bandwidth_mean_hz": mean, "retransmitted_bits": works.again_bits}
 
 
 def _mean(values: FloatArray) -> float:

@@ -22,12 +22,12 @@ Status: TypeAlias = Literal["arrived", "late", "dropped", "rejected", "offline",
 STATUSES: Final[Mapping[Status, str]] = MappingProxyType(
     {
         "arrived": "its update was aggregated",
-        "late": "its update was not complete when the round closed, and was discarded",
+        "late": "its update was not complete when the round closed (asynchronous policies: the run), and was discarded",
         "dropped": "it went offline in mid-round",
         "rejected": "its update arrived, but was refused because it was not finite",
         "offline": "it was not there when the round started",
         "infeasible": "the allocator could not serve it within the latency threshold",
-        "skipped": "the selection rule left it out",
+        "skipped": "the selection rule left it out, or it was still at work of an earlier round (asynchronous policies)",
     }
 )
 """What can become of a device in a round; the last three are not selected."""
@@ -103,7 +103,7 @@ _ROUNDS = Table(
         _number("latency_s", "s", "t_end_s - t_start_s"),
         _number("planned_latency_s", "s", "longest round that the plan foresaw for a selected device"),
         _number("latency_threshold_s", "s", "latency T that the allocation had to meet"),
-        _integer("devices_selected", "devices that were asked to take part: arrived + dropped"),
+        _integer("devices_selected", "devices whose part ended in this round, arrived + dropped; all who were asked, unless asynchronous"),
         _integer("devices_arrived", "devices whose update was aggregated"),
         _integer("devices_dropped", "selected devices whose update was not aggregated"),
         _number("prune_ratio_mean", "", "mean pruning ratio of the selected devices"),
@@ -170,6 +170,12 @@ _DEVICES = Table(
         _number("frequency_hz", "Hz", "clock frequency in this round: the device's own, unless the allocator chooses it"),
         _number("straggler_factor", "", "compute time over nominal compute time"),
         _number("kept_flops", "FLOP", "work counted on the real sub-model"),
+        _number(
+            "merged_round",
+            "",
+            "round whose aggregation took the update, under asynchronous policies perhaps a later one; NaN where none did",
+        ),
+        _number("staleness", "", "aggregations between the model that the device began with and the one that its update went into"),
         _number("energy_compute_j", "J", "energy spent computing"),
         _number("energy_transmit_j", "J", "energy drawn while transmitting"),
         _number("train_loss", "", "mean loss of the local training"),

@@ -33,7 +33,12 @@ class TraceWriter:
     """
 
     def __init__(
-        self, directory: Path | str, tables: Collection[TableName] = ("rounds", "devices"), *, keep_rounds: int | None = None
+        self,
+        directory: Path | str,
+        tables: Collection[TableName] = ("rounds", "devices"),
+        *,
+        keep_rounds: int | None = None,
+        keep_device_rounds: int | None = None,
     ) -> None:
         directory = Path(directory)
         self._parts = {name: Parts(TABLES[name], table_directory(directory, name)) for name in TABLE_NAMES if name in tables}
@@ -41,28 +46,29 @@ class TraceWriter:
         if keep_rounds is None:
             self._refuse_existing()
         else:
-            self._cut(keep_rounds)
+            self._cut(keep_rounds, keep_rounds if keep_device_rounds is None else keep_device_rounds)
         self.flush(force=True)
 
     @classmethod
-    def open_existing(cls, directory: Path | str, *, keep_rounds: int) -> TraceWriter:
+    def open_existing(cls, directory: Path | str, *, keep_rounds: int, keep_device_rounds: int | None = None) -> TraceWriter:
         """Go on with the tables of a run directory, rows of rounds >= ``keep_rounds`` forgotten.
 
+        ``keep_device_rounds``: the same for the devices table, whose rows may come later than their round; default: equal.
         Parts are cut one by one, each atomically, so this too can be killed and done again. Raises RunError when there are
         no tables, a part is damaged, or the rounds 0 .. keep_rounds-1 are not all there.
         """
         found = [name for name in TABLE_NAMES if table_directory(Path(directory), name).is_dir()]
         if "rounds" not in found:
             raise RunError(f"{directory} holds no rounds table, so there is nothing to go on with")
-        return cls(directory, found, keep_rounds=keep_rounds)
+        return cls(directory, found, keep_rounds=keep_rounds, keep_device_rounds=keep_device_rounds)
 
     def _refuse_existing(self) -> None:
         for parts in self._parts.values():
             if part_files(parts.directory):
                 raise RunError(f"{parts.directory} already holds a table; choose another run directory")
 
-    def _cut(self, rounds: int) -> None:
-        kept = {name: parts.cut(rounds) for name, parts in self._parts.items()}
+    def _cut(self, rounds: int, device_rounds: int) -> None:
+        kept = {name: parts.cut(device_rounds if name == "devices" else rounds) for name, parts in self._parts.items()}
         if kept["rounds"] != rounds:
             raise RunError(f"the rounds table holds {kept['rounds']} of the first {rounds} rounds: it is older than the checkpoint")
 

@@ -133,7 +133,7 @@ def test_sites_have_fields_and_fading_of_their_own():
 def test_processors_and_availability_are_passed_on():
     w, some = world(), np.array([6, 1])
     model, streams = ShiftedExponential(), Streams(5)
-    np.testing.assert_array_equal(w.straggler_factor(3, some), model.factor(3, 8, streams)[some])
+    np.testing.assert_array_equal(w.straggler_factor(3, some, np.zeros(len(some)), np.ones(len(some))), model.factor(3, 8, streams)[some])
     np.testing.assert_array_equal(w.frequency_hz(some), model.frequency_hz(8, streams)[some])
     process = OnOff(mean_on_s=20.0, mean_off_s=10.0).start(8, streams)
     np.testing.assert_array_equal(w.online(33.0, IDS), process.online(33.0, IDS))
