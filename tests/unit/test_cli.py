@@ -363,3 +363,16 @@ def test_export(call, small):
     assert call("export", "none", "--format", "csv").exit_code == 4
     assert call("export", "a", "--format", "perfetto", "--out", "none/t.json").exit_code == 4
     assert call("check", "--run", "a").exit_code == 0
+
+
+def test_a_page_about_a_study_and_about_its_runs(call, small, tmp_path):
+    (tmp_path / "two.yaml").write_text(
+        "{scenario: small.yaml, seeds: [1], overrides: {rounds: 1}, grid: {allocator.kind: [kkt, equal_bandwidth]}}"
+    )
+    wrong = call("study", "two.yaml", "--until-precision", 2)
+    assert (wrong.exit_code, "--until-precision: precision = 2.0: must be > 0 and < 1" in wrong.stderr) == (2, True)
+    call("study", "two.yaml", "--quiet")
+    assert call("report", "runs/two").stdout == "page: runs/two/report.html\n"
+    assert call("report", *sorted(tmp_path.glob("runs/two/variant=*/seed=*"))).stdout == "page: report.html\n"
+    assert "What sets the variants apart" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert call("report", "runs/two", "runs/two/variant=kkt/seed=1").exit_code == 2
