@@ -36,11 +36,9 @@ class UplinkProcess:
         self._begin_s = 0.0
 
     def open(self, transfers: Transfers, now_s: float) -> None:
-        """A round's uploads; those that have begun in an earlier round go on."""
+        """A round's uploads, none of which has begun."""
         self._transfers, self._window, self._begin_s, self.windows = transfers, None, now_s, []
         self._completion_s = np.full(len(transfers.device_ids), np.inf)
-        if transfers.sending.any():
-            self._look_ahead_from(now_s)
 
     def close(self, now_s: float) -> Transfers:
         """The uploads at the end of their round."""
@@ -51,33 +49,28 @@ class UplinkProcess:
         self._transfers = self._window = None
         return transfers
 
-    def begin(self, rows: int | IntArray, now_s: float) -> None:
-        """Devices have something to send; they are on the air from their grants on."""
+    def begin(self, row: int, now_s: float) -> None:
+        """A device has something to send; it is on the air from its grant on."""
         transfers, granted_s = self._open_transfers(), now_s + self._medium.uplink.grant_delay_s
         if granted_s > now_s:
-            self._at(granted_s, partial(self._go_on_air, transfers, rows, granted_s))
+            self._at(granted_s, partial(self._go_on_air, transfers, row, granted_s))
         else:
-            self._go_on_air(transfers, rows, now_s)
+            self._go_on_air(transfers, row, now_s)
 
-    def _go_on_air(self, transfers: Transfers, rows: int | IntArray, now_s: float) -> None:
-        if transfers is not self._transfers:
+    def _go_on_air(self, transfers: Transfers, row: int, now_s: float) -> None:
+        if transfers is not self._transfers or transfers.done[row]:
             return
-        rows = np.atleast_1d(np.asarray(rows))
-        rows = rows[~transfers.done[rows]]
-        if not rows.size:
-            return
-        transfers.begin(rows, now_s)
-        if self._window is None:
-            self._look_ahead_from(now_s)
-        elif now_s < self._window.end_s:
-            self._foresee(rows)
-
-    def _look_ahead_from(self, now_s: float) -> None:
-        """The first window of those on the air: at once, or, on a coupled uplink, from the next slot edge on."""
-        if self._medium.uplink.coupled:
-            self._at(self._medium.next_edge_s(now_s), partial(self._wake, self._open_transfers()))
-        else:
+        transfers.begin(row, now_s)
+        if transfers.backlog_bits[row] == 0.0:
+            self._completion_s[row] = now_s
+            self._at(now_s, partial(self._complete, transfers, row))
+        elif self._medium.uplink.coupled:
+            if self._window is None:
+                self._last_at(self._medium.next_edge_s(now_s), partial(self._wake, transfers))
+        elif self._window is None:
             self._look_ahead()
+        elif now_s < self._window.end_s:
+            self._foresee(np.array([row]))
 
     def _wake(self, transfers: Transfers) -> None:
         if transfers is self._transfers and self._window is None:
@@ -107,7 +100,7 @@ class UplinkProcess:
         if self._keep:
             self.windows.append(window)
         self._foresee(rows)
-        self._at(window.end_s, partial(self._go_on, window))
+        self._last_at(window.end_s, partial(self._go_on, window))
 
     def _go_on(self, window: Window) -> None:
         if window is self._window:
@@ -134,6 +127,10 @@ class UplinkProcess:
             rows = np.flatnonzero(transfers.sending | np.isfinite(self._completion_s))
             self._window.settle(transfers, rows, np.minimum(self._completion_s[rows], now_s))
             self._completion_s[rows] = np.inf
+
+    def _last_at(self, time_s: float, what: Callable[[], None]) -> None:
+        """After all that is to happen at that moment, as far as is known when it comes: who begins at a slot's edge is in the slot."""
+        self._at(time_s, lambda: self._at(time_s, what))
 
     def _at(self, time_s: float, what: Callable[[], None]) -> None:
         event = self._env.timeout(max(0.0, time_s - self._env.now))
