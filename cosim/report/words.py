@@ -68,8 +68,8 @@ def _stragglers(last: pd.DataFrame) -> str:
     often, times = int(counts.index[0]), int(counts.iloc[0])
     most = f"Device {often} was last most often, in {times} of {len(last)} rounds" if times > 1 else "No device was last more than once"
     return (
-        f"{most}. The last device was held up by the radio in {radio} rounds and by its computing in {len(last) - radio}. "
-        "Round by round, below, names it for each round."
+        f"{most}. In {radio} of {len(last)} rounds the last device was held up by the radio, "
+        f"in {len(last) - radio} by its computing. Round by round, below, names it for each round."
     )
 
 
@@ -77,10 +77,11 @@ def _pruned(rows: pd.DataFrame, known: pd.DataFrame) -> str:
     if known.empty:
         return ""
     radio = float((known["bound"] == insight.RADIO).mean())
+    others = " The others were compute-bound." if radio < 1 else ""
     return (
         f"In {percent_text(len(known) / len(rows))} of the device rounds something was pruned, {percent_text(known['prune_ratio'].mean())} "
         f"of the model on average. {percent_text(radio)} of those devices were radio-bound: sending the whole model in their share of the "
-        f"band would have taken longer than their computing. The others were compute-bound."
+        f"band would have taken longer than their computing.{others}"
     )
 
 
