@@ -36,9 +36,11 @@ class UplinkProcess:
         self._begin_s = 0.0
 
     def open(self, transfers: Transfers, now_s: float) -> None:
-        """A round's uploads, none of which has begun."""
+        """A round's uploads; those that have begun in an earlier round go on."""
         self._transfers, self._window, self._begin_s, self.windows = transfers, None, now_s, []
         self._completion_s = np.full(len(transfers.device_ids), np.inf)
+        if transfers.sending.any():
+            self._look_ahead_from(now_s)
 
     def close(self, now_s: float) -> Transfers:
         """The uploads at the end of their round."""
@@ -49,28 +51,37 @@ class UplinkProcess:
         self._transfers = self._window = None
         return transfers
 
-    def begin(self, row: int, now_s: float) -> None:
-        """A device has something to send; it is on the air from its grant on."""
+    def begin(self, rows: int | IntArray, now_s: float) -> None:
+        """Devices have something to send; they are on the air from their grants on."""
         transfers, granted_s = self._open_transfers(), now_s + self._medium.uplink.grant_delay_s
         if granted_s > now_s:
-            self._at(granted_s, partial(self._go_on_air, transfers, row, granted_s))
+            self._at(granted_s, partial(self._go_on_air, transfers, rows, granted_s))
         else:
-            self._go_on_air(transfers, row, now_s)
+            self._go_on_air(transfers, rows, now_s)
 
-    def _go_on_air(self, transfers: Transfers, row: int, now_s: float) -> None:
-        if transfers is not self._transfers or transfers.done[row]:
+    def _go_on_air(self, transfers: Transfers, rows: int | IntArray, now_s: float) -> None:
+        if transfers is not self._transfers:
             return
-        transfers.begin(row, now_s)
-        if transfers.backlog_bits[row] == 0.0:
-            self._completion_s[row] = now_s
+        rows = np.atleast_1d(np.asarray(rows))
+        rows = rows[~transfers.done[rows]]
+        if not rows.size:
+            return
+        transfers.begin(rows, now_s)
+        empty = rows[transfers.backlog_bits[rows] == 0.0]
+        self._completion_s[empty] = now_s
+        for row in empty.tolist():  # an event each
             self._at(now_s, partial(self._complete, transfers, row))
-        elif self._medium.uplink.coupled:
-            if self._window is None:
-                self._last_at(self._medium.next_edge_s(now_s), partial(self._wake, transfers))
-        elif self._window is None:
+        if self._window is None:
+            self._look_ahead_from(now_s)
+        elif now_s < self._window.end_s and not self._medium.uplink.coupled:
+            self._foresee(rows[transfers.backlog_bits[rows] > 0.0])
+
+    def _look_ahead_from(self, now_s: float) -> None:
+        """The first window of those on the air: at once, or, on a coupled uplink, from the next slot edge on."""
+        if self._medium.uplink.coupled:
+            self._last_at(self._medium.next_edge_s(now_s), partial(self._wake, self._open_transfers()))
+        else:
             self._look_ahead()
-        elif now_s < self._window.end_s:
-            self._foresee(np.array([row]))
 
     def _wake(self, transfers: Transfers) -> None:
         if transfers is self._transfers and self._window is None:
