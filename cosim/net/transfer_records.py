@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BITS, AIRTIME, HELD, AGAIN = range(4)
 """Rows of a window's sums: bits sent [bit], airtime [s], bandwidth held [Hz s], bits sent again [bit]."""
+_EVERY, _BITS_ONLY = slice(None), slice(BITS, BITS + 1)
 
 
 @dataclass(slots=True)
@@ -99,7 +100,7 @@ class Window:
         """Moment at which the backlog of rows (k,) has arrived: slot edge + what is then left / rate; inf if not in the window."""
         places, since_s, backlog = self.place[rows], transfers.settled_s[rows], transfers.backlog_bits[rows]
         sent = self.total[BITS, places]
-        target = self._by(places, since_s)[BITS] + backlog
+        target = self._by(places, since_s, _BITS_ONLY)[0] + backlog
         slot = np.count_nonzero(sent[:, 1:] < target[:, None], axis=1)
         last = np.minimum(slot, self.slope.shape[2] - 1)
         left = target - sent[np.arange(len(last)), last]
@@ -113,7 +114,8 @@ class Window:
         """Bring rows (k,) to moments within the window, and not after their completion. Who is not in the window has not sent."""
         places, since_s = self.place[rows], transfers.settled_s[rows]
         until_s = np.maximum(until_s, since_s)
-        gain = np.where(places < 0, 0.0, self._by(places, until_s) - self._by(places, since_s))
+        sums = self._by(np.concatenate([places, places]), np.concatenate([np.broadcast_to(until_s, since_s.shape), since_s]))
+        gain = np.where(places < 0, 0.0, sums[:, : len(rows)] - sums[:, len(rows) :])
         transfers.backlog_bits[rows] = np.maximum(transfers.backlog_bits[rows] - gain[BITS], 0.0)
         transfers.airtime_s[rows] += gain[AIRTIME]
         transfers.held_hz_s[rows] += gain[HELD]
@@ -121,12 +123,15 @@ class Window:
             transfers.again_bits[rows] += gain[AGAIN]
         transfers.settled_s[rows] = until_s
 
-    def _by(self, places: IntArray, times_s: FloatArray) -> FloatArray:
-        """All sums (q, k), each at its place and moment."""
-        slot = self.edges_s[1:-1].searchsorted(times_s, side="right")
-        elapsed = np.clip(times_s - self.edges_s[slot], 0.0, self.edges_s[slot + 1] - self.edges_s[slot])
-        whole = times_s >= self.edges_s[-1]  # what arrives at the window's end has arrived
-        return np.where(whole, self.total[:, places, -1], self.total[:, places, slot] + self.slope[:, places, slot] * elapsed)
+    def _by(self, places: IntArray, times_s: FloatArray, quantities: slice = _EVERY) -> FloatArray:
+        """Sums (q, k), each at its place and moment. At a window's end, what arrives there has arrived."""
+        slots = self.edges_s.size - 1
+        slot = self.edges_s[1:].searchsorted(times_s, side="right")
+        inside = np.minimum(slot, slots - 1)
+        elapsed = np.where(slot < slots, np.maximum(times_s - self.edges_s[inside], 0.0), 0.0)
+        total = self.total[quantities].reshape(-1, self.total.shape[1] * (slots + 1))
+        slope = self.slope[quantities].reshape(-1, self.slope.shape[1] * slots)
+        return np.asarray(total.take(places * (slots + 1) + slot, axis=1) + slope.take(places * slots + inside, axis=1) * elapsed)
 
 
 def cumulative(parts: FloatArray) -> FloatArray:

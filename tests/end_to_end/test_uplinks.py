@@ -1,0 +1,99 @@
+"""Every uplink in whole runs: bits, blocks, energy and times add up, and a run that goes on is the run that was never stopped."""
+
+import numpy as np
+import pytest
+
+import cosim
+from cosim.build import resume
+from cosim.errors import ScenarioError
+
+CASES = {
+    "work_conserving": {"uplink.kind": "work_conserving"},
+    "round_robin": {"uplink.kind": "round_robin", "uplink.grant_delay_s": 0.02},
+    "proportional_fair": {"uplink.kind": "proportional_fair", "uplink.uplink_share": 0.6, "uplink.overhead": 0.1},
+    "max_ci_tdl": {"uplink.kind": "max_ci", "channel.fading.kind": "tdl", "uplink.bandwidth_hz": 5e6},
+    "nr": {"uplink.kind": "proportional_fair", "uplink.rate.kind": "nr_mcs", "uplink.slot_s": 2e-3, "uplink.report_delay_slots": 2},
+    "nr_tdl": {
+        "uplink.kind": "work_conserving",
+        "uplink.rate.kind": "nr_mcs",
+        "uplink.slot_s": 2e-3,
+        "uplink.bandwidth_hz": 5e6,
+        "channel.fading.kind": "tdl",
+    },
+    "power_control": {"uplink.kind": "round_robin", "devices.power_control": {"p0_dbm": -85, "alpha": 0.9}},
+    "reserved_power_control": {"uplink.kind": "ideal", "devices.power_control": {"p0_dbm": -85, "alpha": 0.9}},
+    "leaving": {"uplink.kind": "max_ci", "availability.kind": "on_off", "availability.mean_on_s": 3.0, "availability.mean_off_s": 2.0},
+}
+
+
+def scenario(**more):
+    base = {"learning.kind": "none", "rounds": 2, "devices.count": 8, "trace.radio_interval_s": 0.02}
+    return cosim.Scenario.load("scenarios/urban_50dev.yaml", overrides={**base, **more})
+
+
+@pytest.fixture(scope="module", params=CASES)
+def run(request, tmp_path_factory):
+    what = scenario(**CASES[request.param])
+    found = cosim.run(what, out=tmp_path_factory.mktemp("uplinks") / request.param)
+    found.what = what
+    return found
+
+
+def test_bits_and_times(run):
+    devices = run.devices
+    arrived = devices[devices.status == "arrived"]
+    assert len(arrived) > 0
+    assert (arrived.t_upload_s > run.what.uplink.grant_delay_s).all()
+    parts = arrived.t_download_s + arrived.t_compute_s + arrived.t_wait_s + arrived.t_upload_s
+    assert np.allclose(parts, arrived.t_total_s, rtol=1e-9)
+    for index, row in run.rounds.set_index("round").iterrows():
+        mine = arrived[arrived["round"] == index].payload_bits.sum()
+        sent = devices[devices["round"] == index].payload_bits.sum()
+        assert mine - 1e-6 <= row.uplink_bits <= sent + 1e-6
+    if (devices.status == "arrived").all():
+        assert run.rounds.uplink_bits.sum() == pytest.approx(devices.payload_bits.sum())
+
+
+def test_blocks_and_bandwidth(run):
+    uplink, devices = run.what.uplink, run.devices[run.devices.status == "arrived"]
+    assert (devices.bandwidth_hz > 0).all()  # what was planned
+    assert (devices.bandwidth_mean_hz > 0).all()  # what was held
+    assert (devices.bandwidth_mean_hz <= uplink.usable_bandwidth_hz * (1 + 1e-9)).all()
+    assert (devices.retransmitted_bits >= 0).all()
+    if np.isfinite(uplink.block_hz):
+        held = run.radio.groupby("t_s").blocks.sum()
+        assert held.max() <= uplink.blocks + 1e-9
+        assert held.max() > 0
+    assert (run.radio.rate_bps > 0).any()
+
+
+def test_energy_is_power_times_time(run):
+    """At most the radiated power over the efficiency, during the upload's share of the time."""
+    devices, parts = run.devices[run.devices.status == "arrived"], run.what
+    drawn_w = 10 ** (parts.devices.transmit_power_dbm / 10 - 3) / parts.devices.amplifier_efficiency
+    most_j = drawn_w * devices.t_upload_s * parts.uplink.uplink_share
+    assert (devices.energy_transmit_j > 0).all()
+    assert (devices.energy_transmit_j <= most_j * (1 + 1e-9)).all()
+    if parts.devices.power_control:
+        assert (devices.energy_transmit_j < 0.9 * most_j).any()
+
+
+def test_a_run_that_goes_on_is_the_same(tmp_path):
+    settings = CASES["nr"]
+    whole = cosim.run(scenario(**settings), out=tmp_path / "whole")
+    cosim.run(scenario(**settings, rounds=1), out=tmp_path / "part")
+    again = resume(tmp_path / "part", rounds=2)
+    assert again.manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
+def test_luck_does_not_depend_on_the_allocator_and_the_seed_moves_it(tmp_path):
+    runs = [cosim.run(scenario(**CASES["nr"], seed=seed, rounds=1), out=tmp_path / str(k)) for k, seed in enumerate((5, 5, 6))]
+    assert runs[0].manifest["fingerprint"] == runs[1].manifest["fingerprint"] != runs[2].manifest["fingerprint"]
+
+
+def test_transport_blocks_need_a_scheduler():
+    with pytest.raises(ScenarioError, match="needs one of the schedulers"):
+        scenario(**{"uplink.rate.kind": "nr_mcs"})
+    with pytest.raises(ScenarioError, match="lowest MCS"):
+        scenario(**{"uplink.kind": "max_ci", "uplink.rate.kind": "nr_mcs", "uplink.snr_min_db": -10.0})
+    assert np.isnan(scenario(**{"uplink.kind": "ideal"}).uplink.block_hz)
