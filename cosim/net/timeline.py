@@ -68,7 +68,8 @@ class Timeline:
 
     def _reach(self, time_s: float, device_ids: IntArray) -> None:
         """Draw on until every device has a record that begins after ``time_s``."""
-        ids = np.unique(device_ids)
+        behind = self._records[device_ids, self._count[device_ids] - 1, 0] <= time_s
+        ids = np.unique(device_ids[behind])
         while (ids := ids[self._records[ids, self._count[ids] - 1, 0] <= time_s]).size:
             block = self._extend(ids, self._records[ids, self._count[ids] - 1])
             self._make_room(int(self._count[ids].max()) + block.shape[1])

@@ -13,7 +13,6 @@ import simpy
 from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
 from cosim.net.transfer import Medium, Transfers
-from cosim.net.uplink import Ideal
 from cosim.policy import AtWork, RoundState
 from cosim.simulation.events import round_events
 from cosim.simulation.plan import plan_round
@@ -66,7 +65,6 @@ class Simulation:
         if start is not None:
             parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
-        self._downlink = Medium(Ideal(bandwidth_hz=parts.downlink.bandwidth_hz, slot_s=parts.uplink.slot_s), parts.world)
         uplink = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law, streams=parts.streams)
         keep = parts.uplink.coupled and parts.radio_interval_s is not None
         self._uplink = UplinkProcess(self._env, uplink, self._upload_done, keep_windows=keep)
@@ -161,12 +159,16 @@ class Simulation:
         return works, factor
 
     def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
-        """When each device has collected the broadcast model: nothing can disturb that."""
+        """When each device has the model."""
         parts = self._parts
-        band = np.full(len(ids), parts.downlink.bandwidth_hz)
-        bits = parts.learner.workload().download_bits[ids]
-        transfers = Transfers.of(ids, band, parts.downlink_snr_per_gain_hz, bits)
-        return self._downlink.finish(transfers, now_s + parts.backhaul_delay_s)
+        return parts.downlink.end_s(
+            parts.world,
+            ids,
+            parts.learner.workload().download_bits[ids],
+            now_s + parts.backhaul_delay_s,
+            snr_per_gain_hz=parts.downlink_snr_per_gain_hz,
+            slot_s=parts.uplink.slot_s,
+        )
 
     def _await(self, record: Round) -> Generator[simpy.Event, None, tuple[float, Decision | None]]:
         """Sleep until the policy says that the round is over; returns when that is, and what it decided."""

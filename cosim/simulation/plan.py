@@ -116,9 +116,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) ->
     speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor
     fixed_compute_s = work.fixed_flops[ids] / speed
     downlink = parts.csi.planning_rate(Shannon(), parts.fading)
-    download_bps = downlink.value(parts.downlink.bandwidth_hz, parts.downlink_snr_per_gain_hz * gain[ids])
-    with np.errstate(divide="ignore"):
-        download_s = np.where(work.download_bits[ids] > 0, work.download_bits[ids] / download_bps, 0.0)
+    download_s = parts.downlink.planned_s(downlink, parts.downlink_snr_per_gain_hz * gain[ids], work.download_bits[ids])
     return AllocationProblem(
         round=round_index,
         device_ids=ids,

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from cosim.interfaces import Evaluation
-from cosim.policy import Deadline, RelativeToPlan, RoundState, Stop, WaitAll
+from cosim.policy import Deadline, FirstM, RelativeToPlan, RoundState, Stop, WaitAll
 
 
 def state(**changed):
@@ -72,3 +72,11 @@ def test_unknown_accuracies_reach_nothing():
 def test_what_can_never_or_always_be_reached_is_refused(fields):
     with pytest.raises(ValidationError):
         Stop(**fields)
+
+
+def test_first_m_ends_with_the_mth_arrival_or_when_nobody_is_left():
+    policy = FirstM(count=2)
+    assert not policy.on_event(state(arrived=1)).aggregate
+    assert policy.on_event(state(arrived=2)).aggregate
+    assert policy.on_event(state(arrived=1, gone=3)).aggregate
+    assert not policy.on_event(state(arrived=2)).others_go_on
