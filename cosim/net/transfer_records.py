@@ -54,8 +54,8 @@ class Transfers:
             again_bits=np.zeros(n),
         )
 
-    def begin(self, rows: int | IntArray, now_s: float) -> None:
-        """Rows start to send."""
+    def begin(self, rows: int | IntArray, now_s: float | FloatArray) -> None:
+        """Rows start to send, all at once or each at its own moment."""
         self.sending[rows] = True
         self.settled_s[rows] = now_s
 

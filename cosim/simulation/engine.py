@@ -126,7 +126,8 @@ class Simulation:
         works = others.with_others(begun)
         record = Round(index, now_s, plan, submodels, factor, works, parts.uplink.quotas(works.bandwidth_hz))
         self._uplink.open(_transfers(parts, record), now_s)
-        self._env.process(self._uploads(record))
+        to_come = np.flatnonzero(~works.sending & ~works.done & (works.compute_end_s < works.departure_s))
+        self._uplink.expect(to_come, works.compute_end_s[to_come])
         self._env.process(self._departures(record))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
             self._at(works.arrival_s[row], partial(self._arrive, record, row))
@@ -274,17 +275,6 @@ class Simulation:
             self._trace.append("devices", rows)
 
     # --- devices --------------------------------------------------------------------------------------
-
-    def _uploads(self, record: Round) -> Process:
-        """Uploads begin when local work has ended."""
-        works, begin_s = record.works, record.works.compute_end_s
-        rows = np.flatnonzero(~works.sending & ~works.done & (begin_s < works.departure_s))
-        rows = rows[np.argsort(begin_s[rows], kind="stable")]
-        for together in np.split(rows, np.flatnonzero(np.diff(begin_s[rows])) + 1) if rows.size else ():
-            yield self._until(begin_s[together[0]])
-            if record is not self._round:
-                return
-            self._uplink.begin(together, float(begin_s[together[0]]))
 
     def _upload_done(self, row: int, end_s: float) -> None:
         record = self._round

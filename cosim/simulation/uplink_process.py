@@ -34,6 +34,8 @@ class UplinkProcess:
         self._window: Window | None = None
         self._completion_s: FloatArray = np.zeros(0)
         self._begin_s = 0.0
+        self._coming: IntArray = np.zeros(0, np.int64)
+        self._coming_s: FloatArray = np.zeros(0)
 
     def open(self, transfers: Transfers, now_s: float) -> None:
         """A round's uploads; those that have begun in an earlier round go on."""
@@ -48,33 +50,54 @@ class UplinkProcess:
         for row in np.flatnonzero(self._completion_s <= now_s).tolist():  # the last ones, of this very moment
             self._complete(transfers, row)
         self._settle(now_s)
+        early = transfers.sending & (transfers.settled_s > now_s)
+        transfers.sending[early], transfers.settled_s[early] = False, 0.0
         self._transfers = self._window = None
+        self._coming, self._coming_s = self._coming[:0], self._coming_s[:0]
         return transfers
 
-    def begin(self, rows: int | IntArray, now_s: float) -> None:
-        """Devices have something to send; they are on the air from their grants on."""
-        transfers, granted_s = self._open_transfers(), now_s + self._medium.uplink.grant_delay_s
-        if granted_s > now_s:
-            self._at(granted_s, partial(self._go_on_air, transfers, rows, granted_s))
+    def expect(self, rows: IntArray, begin_s: FloatArray) -> None:
+        """Rows (k,) will have something to send at these moments; they are on the air from their grants on."""
+        order = np.argsort(begin_s, kind="stable")
+        self._coming, self._coming_s = rows[order], begin_s[order] + self._medium.uplink.grant_delay_s
+        if self._window is not None and not self._medium.uplink.coupled:
+            self._take_in(self._window)
         else:
-            self._go_on_air(transfers, rows, now_s)
+            self._wait()
 
-    def _go_on_air(self, transfers: Transfers, rows: int | IntArray, now_s: float) -> None:
+    def _wait(self) -> None:
+        """An event for who begins next."""
+        if self._coming.size:
+            self._at(float(self._coming_s[0]), partial(self._go_on_air, self._open_transfers()))
+
+    def _go_on_air(self, transfers: Transfers) -> None:
         if transfers is not self._transfers:
             return
-        rows = np.atleast_1d(np.asarray(rows))
-        rows = rows[~transfers.done[rows]]
-        if not rows.size:
-            return
+        now_s = float(self._coming_s[0])
+        rows, _ = self._called(np.searchsorted(self._coming_s, now_s, side="right"))
         transfers.begin(rows, now_s)
-        empty = rows[transfers.backlog_bits[rows] == 0.0]
-        self._completion_s[empty] = now_s
-        for row in empty.tolist():  # an event each
-            self._at(now_s, partial(self._complete, transfers, row))
+        if self._medium.uplink.coupled:
+            self._wait()  # a coupled window looks no further than the next event
+            empty = rows[transfers.backlog_bits[rows] == 0.0]
+            self._completion_s[empty] = now_s
+            for row in empty.tolist():  # an event each
+                self._at(now_s, partial(self._complete, transfers, row))
         if self._window is None:
             self._look_ahead_from(now_s)
-        elif now_s < self._window.end_s and not self._medium.uplink.coupled:
-            self._foresee(rows[transfers.backlog_bits[rows] > 0.0])
+
+    def _take_in(self, window: Window) -> None:
+        """Reserved shares: all who begin within a window, at once and each from its moment on."""
+        rows, begin_s = self._called(np.searchsorted(self._coming_s, window.end_s))
+        if rows.size:
+            self._open_transfers().begin(rows, begin_s)
+            self._foresee(rows)
+
+    def _called(self, count: np.intp) -> tuple[IntArray, FloatArray]:
+        """The next ``count`` who begin, without those who have left."""
+        rows, begin_s = self._coming[:count], self._coming_s[:count]
+        self._coming, self._coming_s = self._coming[count:], self._coming_s[count:]
+        there = ~self._open_transfers().done[rows]
+        return rows[there], begin_s[there]
 
     def _look_ahead_from(self, now_s: float) -> None:
         """The first window of those on the air: at once, or, on a coupled uplink, from the next slot edge on."""
@@ -104,6 +127,8 @@ class UplinkProcess:
         transfers, self._window = self._open_transfers(), None
         rows = np.flatnonzero(transfers.sending)
         if not rows.size:
+            if not self._medium.uplink.coupled:
+                self._wait()
             return
         now_s = float(transfers.settled_s[rows].min())
         self._medium.refuse_stall(transfers, self._begin_s, now_s)
@@ -111,6 +136,8 @@ class UplinkProcess:
         if self._keep:
             self.windows.append(window)
         self._foresee(rows)
+        if not self._medium.uplink.coupled:
+            self._take_in(window)
         self._last_at(window.end_s, partial(self._go_on, window))
 
     def _go_on(self, window: Window) -> None:

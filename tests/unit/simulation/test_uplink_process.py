@@ -34,11 +34,14 @@ def play(bits, acts, until_s):
     env, ends = simpy.Environment(), {}
     process = UplinkProcess(env, Medium(UPLINK, Wavy()), lambda row, end_s: ends.__setitem__(row, (end_s, env.now)))
     process.open(fresh(bits), 0.0)
+    begins = [(time_s, row) for time_s, act, row in acts if act == "begin"]
+    process.expect(np.array([row for _, row in begins]), np.array([time_s for time_s, _ in begins]))
 
     def actor():
         for time_s, act, row in sorted(acts):
             yield env.timeout(max(0.0, time_s - env.now))
-            getattr(process, act)(row, time_s)
+            if act == "abandon":
+                process.abandon(row, time_s)
 
     env.process(actor())
     env.run(until=until_s)
@@ -89,11 +92,10 @@ def test_nothing_to_send_ends_at_once_and_another_round_can_follow():
     env, ends = simpy.Environment(), []
     process = UplinkProcess(env, Medium(UPLINK, Wavy()), lambda row, end_s: ends.append((row, end_s)))
     process.open(fresh([0.0, 1e9, 1e9]), 0.0)
-    process.begin(0, 0.0)
-    process.begin(1, 0.0)
+    process.expect(np.array([0, 1]), np.zeros(2))
     env.run(until=1.0)
     process.close(1.0)
     process.open(fresh([1e5, 1e9, 1e9]), 1.0)
-    process.begin(0, 1.0)
+    process.expect(np.array([0]), np.ones(1))
     env.run(until=20.0)  # events of the first round that come now are nobody's
     assert ends == [(0, 0.0), (0, pytest.approx(alone(0, 1e5, 1.0)[0]))]
