@@ -37,6 +37,7 @@ Role = Literal[
     "init",
     "eval",
     "bootstrap",
+    "battery",
 ]
 ROLES = frozenset(get_args(Role))
 

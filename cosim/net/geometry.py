@@ -7,6 +7,7 @@ from typing import final
 from pydantic import Field
 
 from cosim.component import Component, quantity
+from cosim.net.battery import Battery
 from cosim.net.power import OpenLoop
 
 
@@ -41,3 +42,4 @@ class Devices(Component):
     power_control: OpenLoop | None = Field(None, description="open-loop power control of the uplink; none: full power, always")
     amplifier_efficiency: float = quantity(0.35, "", "radiated power over power drawn while sending", gt=0, le=1)
     noise_figure_db: float = quantity(9.0, "dB", "noise figure of the receiver", ge=0)
+    battery: Battery | None = Field(None, description="store of energy that work empties; none: it lasts for ever")

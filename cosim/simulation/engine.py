@@ -14,6 +14,7 @@ from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
 from cosim.net.transfer import Medium, Transfers
 from cosim.policy import AtWork, RoundState
+from cosim.simulation.charge import awake, charge, drain, next_online_s
 from cosim.simulation.events import round_events
 from cosim.simulation.plan import plan_round
 from cosim.simulation.records import UPLOAD_FIELDS, Round, State, Works
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     Process = Generator[simpy.Event, None, None]
 
 _LEARNER = "learner/"
-STALE_PLAN = (
-    "round {} would begin at {:.6g} s, but no device will ever be online again: see availability, or where a recorded mobility ends"
-)
+_EMPTY_S = 1e-9
+"""Airtime that rounding may leave of a battery [s]."""
+STALE_PLAN = "round {} would begin at {:.6g} s, but no device will ever be online again: see availability and devices.battery, or where a recorded mobility ends"
 
 
 class Simulation:
@@ -61,7 +62,8 @@ class Simulation:
         arrays, of an earlier simulation of the same scenario.
         """
         self._parts, self._trace, self._progress, self._checkpoint = parts, trace, progress, checkpoint
-        self.state = State.initial(parts.devices.count) if start is None else State.of(start)
+        battery_j = None if parts.devices.battery is None else parts.devices.battery.initial_j(parts.devices.count, parts.streams)
+        self.state = State.initial(parts.devices.count, battery_j) if start is None else State.of(start)
         if start is not None:
             parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
@@ -108,17 +110,22 @@ class Simulation:
 
     def _someone_online(self) -> Process:
         """A round begins when there is anybody to take part."""
-        world, ids = self._parts.world, self._parts.device_ids
-        while not (len(self.state.works.device_ids) or world.online(self.state.clock_s, ids).any()):
-            self.state.clock_s = float(np.min(world.next_change_s(self.state.clock_s, ids)))
-            if not np.isfinite(self.state.clock_s):
+        while not (len(self.state.works.device_ids) or self._online().any()):
+            next_s = next_online_s(self._parts, self.state)
+            if not np.isfinite(next_s):
                 raise SimulationError(STALE_PLAN.format(self.state.round, self._env.now))
+            charge(self._parts, self.state, next_s - self.state.clock_s)
+            self.state.clock_s = next_s
             yield self._until(self.state.clock_s)
+
+    def _online(self) -> BoolArray:
+        """Who could take part now (devices,): there, and with charge enough."""
+        return self._parts.world.online(self.state.clock_s, self._parts.device_ids) & awake(self._parts, self.state)
 
     def _begin(self, index: int, now_s: float) -> Round:
         parts, others = self._parts, self.state.works
         with self._timed("plan"):
-            plan = plan_round(parts, index, now_s, others)
+            plan = plan_round(parts, index, now_s, self._online(), others)
         with self._timed("training"):
             submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected])
         with self._timed("radio"):
@@ -129,6 +136,8 @@ class Simulation:
         to_come = np.flatnonzero(~works.sending & ~works.done & (works.compute_end_s < works.departure_s))
         self._uplink.expect(to_come, works.compute_end_s[to_come])
         self._env.process(self._departures(record))
+        for row in np.flatnonzero(~works.done & np.isfinite(works.airtime_limit_s)).tolist():  # each battery ends at its own time
+            self._at(works.compute_end_s[row] + works.airtime_limit_s[row], partial(self._check_battery, record, row))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
             self._at(works.arrival_s[row], partial(self._arrive, record, row))
         return record
@@ -156,7 +165,9 @@ class Simulation:
             compute_start_s=compute_start_s,
             compute_s=nominal_s * factor,
             departure_s=parts.world.next_change_s(now_s, ids),
+            airtime_limit_s=np.full(len(ids), np.inf),
         )
+        drain(parts, works, self.state.battery_j[ids])
         return works, factor
 
     def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
@@ -206,8 +217,9 @@ class Simulation:
             evaluation = parts.learner.evaluate(record.index, final=final)
             self.state.stopped = parts.stop.reached(record.end_s, evaluation)
         with self._timed("trace"):
-            self.state.open_rows[record.index] = device_rows(parts, record, update, evaluation)
+            self.state.open_rows[record.index] = device_rows(parts, record, update, evaluation, self.state.battery_j)
             ended = self._enter(record, ~goes_on, update)
+            charge(parts, self.state, record.end_s - record.start_s, ended)
             self._trace.append("rounds", round_row(parts, record, ended, update, evaluation))
         self.state.works = works.take(goes_on)
 
@@ -300,11 +312,27 @@ class Simulation:
             yield self._until(works.departure_s[row])
             if record is not self._round:
                 return
-            if not works.arrived[row]:
-                works.gone[row], works.stop_s[row] = True, works.departure_s[row]
-                record.departures += 1
-                self._uplink.abandon(row, float(works.departure_s[row]))
-                self._tell_server(record, works.departure_s[row])
+            if not (works.arrived[row] or works.gone[row]):
+                self._leave(record, row, float(works.departure_s[row]))
+
+    def _check_battery(self, record: Round, row: int) -> None:
+        """By now a battery may be empty: it is, if the device has been on the air all the time."""
+        works = record.works
+        if record is not self._round or works.gone[row] or np.isfinite(works.upload_end_s[row]):
+            return
+        now_s = max(self._env.now, record.start_s)
+        left_s = works.airtime_limit_s[row] - self._uplink.airtime_s(row, now_s)
+        if left_s <= _EMPTY_S:
+            self._leave(record, row, now_s)
+        else:
+            self._at(now_s + max(left_s, self._parts.uplink.slot_s), partial(self._check_battery, record, row))
+
+    def _leave(self, record: Round, row: int, now_s: float) -> None:
+        works = record.works
+        works.gone[row], works.stop_s[row], works.departure_s[row] = True, now_s, now_s
+        record.departures += 1
+        self._uplink.abandon(row, now_s)
+        self._tell_server(record, now_s)
 
     def _tell_server(self, record: Round, now_s: float) -> None:
         record.last_event_s = max(record.last_event_s, float(now_s))

@@ -78,16 +78,15 @@ class Plan:
         return float(np.max(self.allocation.latency_s[self.allocation.selected], initial=-np.inf)) if len(self.selected_ids) else np.nan
 
 
-def plan_round(parts: Parts, round_index: int, now_s: float, others: Works) -> Plan:
+def plan_round(parts: Parts, round_index: int, now_s: float, online: BoolArray, others: Works) -> Plan:
     """Observe the channel, pose problem (P) for the devices that are there and free, and solve it.
 
-    ``others``: works that go on from earlier rounds; their devices are busy, and their bandwidth is theirs until their
-    updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question: of all who could take
+    ``online`` (devices,): who is there. ``others``: works that go on from earlier rounds; their devices are
+    busy, and their bandwidth is theirs until their updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question: of all who could take
     part while the selection rule looks at it, then of those it took.
 
     Raises AllocationError if the allocator's answer violates a constraint.
     """
-    online = parts.world.online(now_s, parts.device_ids)
     gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
     free = online.copy()
     free[others.device_ids] = False

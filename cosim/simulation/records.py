@@ -30,7 +30,8 @@ class Works:
 
     In ascending order of the devices, of which each has one work at most. ``round``, ``start_s``: the round it belongs to, and
     when that began. Download, compute and departure times are known from the beginning (what will not be is inf);
-    ``compute_s``: duration of the local work. ``upload_end_s``, ``arrival_s``: NaN until they are known. ``stop_s``: when the device
+    ``compute_s``: duration of the local work; ``airtime_limit_s``: airtime for which
+    the battery lasts after it, inf without one. ``upload_end_s``, ``arrival_s``: NaN until they are known. ``stop_s``: when the device
     stopped before it arrived: it left, or the round ended. ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of
     the last round.
     """
@@ -42,6 +43,7 @@ class Works:
     payload_bits: FloatArray
     flops: FloatArray
     bandwidth_hz: FloatArray
+    airtime_limit_s: FloatArray
     transmit_power_w: FloatArray
     frequency_hz: FloatArray
     download_end_s: FloatArray

@@ -38,7 +38,7 @@ _OUTCOMES: Final = (
 """Columns of the devices table that are known when a work has ended."""
 
 
-def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluation) -> Columns:
+def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluation, battery_j: FloatArray) -> Columns:
     """One row per device, chosen or not; what becomes of works is entered as they end, until then they are late."""
     n, works = parts.devices.count, record.works.take(record.begun)
     ids = works.device_ids
@@ -81,6 +81,7 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "straggler_factor": spread(record.straggler_factor),
         "kept_flops": spread(works.flops),
         **{name: np.full(n, np.nan) for name in _OUTCOMES},
+        "battery_j": np.where(np.isfinite(battery_j), battery_j, np.nan),
         "train_loss": update.train_loss.copy(),
         "accuracy": evaluation.accuracy,
         "accuracy_full": evaluation.accuracy_full,
@@ -95,7 +96,7 @@ def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | Non
     return {
         "status": status,
         **_times(works, merged),
-        **_energies(parts, works),
+        **energies(parts, works),
         **_uploads(works),
         "merged_round": np.where(merged, round_index, np.nan),
         "staleness": np.where(merged, round_index - works.round, np.nan),
@@ -139,7 +140,7 @@ def _times(works: Works, merged: BoolArray) -> dict[str, FloatArray]:
     return {**parts, "t_total_s": sum(parts.values(), np.zeros(len(merged)))}
 
 
-def _energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
+def energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
     """Work that was begun is charged up to the moment a device left; a late device finishes its own."""
     begun = works.compute_start_s <= works.stop_s
     stop_s = np.where(works.gone, works.stop_s, np.inf)
@@ -157,8 +158,8 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
     """The row of a round: what was planned at its beginning, and what became of the works that ended in it."""
     plan = record.plan
     selected, arrived = len(ended.device_ids), int(record.merged.sum()) - len(update.rejected)
-    energies = np.full((2, parts.devices.count), np.nan)
-    energies[:, ended.device_ids] = list(_energies(parts, ended).values())
+    spent_j = np.full((2, parts.devices.count), np.nan)
+    spent_j[:, ended.device_ids] = list(energies(parts, ended).values())
     accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
     row = {
         "round": record.index,
@@ -179,7 +180,7 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "feasible": plan.allocation.feasible,
         "least_threshold_s": np.nan if plan.allocation.feasible else least_feasible_threshold(plan.problem),
         "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
-        "energy_j": float(np.nansum(energies[0]) + np.nansum(energies[1])),
+        "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
         "accuracy_mean": _mean(accuracy),
         "accuracy_p10": float(np.quantile(accuracy, 0.1)) if accuracy.size else np.nan,

@@ -110,6 +110,13 @@ class UplinkProcess:
         if transfers is self._transfers and self._window is None:
             self._look_ahead()
 
+    def airtime_s(self, row: int, now_s: float) -> float:
+        """Time that a device has spent on the air until now [s]."""
+        transfers = self._open_transfers()
+        if transfers.sending[row] and self._window is not None:
+            self._window.settle(transfers, np.array([row]), now_s)
+        return float(transfers.airtime_s[row])
+
     def abandon(self, row: int, now_s: float) -> None:
         """A device stops to send, for good."""
         transfers = self._open_transfers()

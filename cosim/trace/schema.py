@@ -176,6 +176,7 @@ _DEVICES = Table(
             "round whose aggregation took the update, under asynchronous policies perhaps a later one; NaN where none did",
         ),
         _number("staleness", "", "aggregations between the model that the device began with and the one that its update went into"),
+        _number("battery_j", "J", "charge at the round's start; NaN without a battery"),
         _number("energy_compute_j", "J", "energy spent computing"),
         _number("energy_transmit_j", "J", "energy drawn while transmitting"),
         _number("train_loss", "", "mean loss of the local training"),
