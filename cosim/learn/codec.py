@@ -74,7 +74,8 @@ class UploadFormat:
         """
         prunable, kept = len(mask), int(mask.sum())
         form = KNOWN if self.mask_known else BITMAP + int(_mask_bits(prunable, np.asarray(kept)).argmin())
-        values = np.concatenate([shared[prunable:], shared[:prunable][mask]])
+        weights = shared[:prunable] if kept == prunable else shared[:prunable][mask]
+        values = np.concatenate([shared[prunable:], weights])
         header = HEADER.pack(MAGIC, VERSION, form, self.codec.code, 0, prunable, kept)
         return header + _encode_mask(mask, form) + self.codec.write(values, self._counts(mask), rng)
 
@@ -95,7 +96,7 @@ class UploadFormat:
         values = self.codec.read(data[start:], self._counts(mask))
         shared = np.zeros(self.prunable + self.unprunable, np.float32)
         shared[self.prunable :] = values[: self.unprunable]
-        shared[: self.prunable][mask] = values[self.unprunable :]
+        shared[: self.prunable][slice(None) if kept == self.prunable else mask] = values[self.unprunable :]
         return shared, mask
 
     def deliver(self, shared: Vector, mask: Mask, rng: np.random.Generator) -> Vector:

@@ -1,54 +1,86 @@
-"""The gradient steps of ``trainer.SGD`` in torch: functional, no state shared between threads."""
+"""The gradient steps of ``trainer.SGD`` in torch: functional, no state shared between threads.
+
+Devices that work together have the same network and take the same number of steps with mini-batches of one size; each of their tensors
+has the devices as its first axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from cosim.learn.layers import Described, Vector, views
+from cosim.learn.chain import Chain
+from cosim.learn.dense import Slopes, add_gradients, is_dense
+from cosim.learn.layers import Described, parameter_count, tensor_shapes
 from cosim.learn.roles import LocalResult, LocalTask
+from cosim.learn.split import Parts
 from cosim.learn.trainer import minibatches
 
 if TYPE_CHECKING:
     from cosim.learn.trainer import SGD
 
-_Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+_TOGETHER: Final = 16
+"""Devices with a dense network that work together, at most: more gain little, and fewer jobs share the threads worse."""
+_CACHED: Final = 800_000
+"""Parameters that stay in a core's cache: larger networks work together in smaller groups."""
 
 
-def descend(settings: SGD, task: LocalTask, rng: np.random.Generator) -> LocalResult:
-    """All steps of a round on one device's data: at first those on v alone, or on both parts, then the others."""
-    parts, count = task.parts, len(task.samples)
-    steps = settings.steps(np.array([count]), personal=bool(parts.personal))
-    u = _Part(settings, task, task.shared, parts.shared, pull=settings.proximal, mask=task.mask)
-    anchor = task.shared if parts.copy else task.personal
-    v = _Part(settings, task, task.personal, parts.personal, pull=settings.personal_proximal, anchor=anchor)
-    joined = parts.joined(u.tensors, v.tensors)
-    dense = torch.zeros(parts.prunable) if task.dense_gradient else None
+def devices_together(parts: Parts) -> int:
+    """How many devices' work ``descend`` does at once: several where one device's matrices are too small to keep a core busy."""
+    size = parameter_count(parts.network.layers)
+    return max(1, min(_TOGETHER, _CACHED // size)) if is_dense(parts.network) else 1
+
+
+def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
+    """All steps of a round on each device's data: at first those on v alone, or on both parts, then the others."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, task in enumerate(tasks):  # devices with as many steps, of as many samples, of one round
+        count = np.array([len(task.samples)])
+        steps = settings.steps(count, personal=bool(task.parts.personal))
+        plan = (*(int(n[0]) for n in (steps.joint, steps.personal, steps.shared)), min(len(task.samples), settings.batch_size), task.round)
+        groups.setdefault(plan, []).append(i)
+    results: dict[int, LocalResult] = {}
+    for plan, members in groups.items():
+        width = devices_together(tasks[members[0]].parts)
+        for begin in range(0, len(members), width):
+            chosen = members[begin : begin + width]
+            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3])
+            results.update(zip(chosen, done, strict=True))
+    return [results[i] for i in range(len(tasks))]
+
+
+def _descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: tuple[int, ...]) -> list[LocalResult]:
+    """``plan``: steps on both parts, on v alone, on u alone."""
+    parts = tasks[0].parts
+    plain = not (settings.momentum or settings.weight_decay or settings.proximal or settings.personal_proximal or tasks[0].dense_gradient)
+    folded = plain and is_dense(parts.network)
+    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded)
+    u.prune(np.stack([task.mask for task in tasks]))
+    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded)
+    if parts.copy:
+        v.anchor(np.stack([task.shared for task in tasks]))
+    dense = torch.zeros(len(tasks), parts.prunable) if tasks[0].dense_gradient else None
     losses: list[Tensor] = []
 
-    plan = _plan(int(steps.joint[0]), int(steps.personal[0]), int(steps.shared[0]))
-    for (train_u, train_v), rows in zip(plan, minibatches(count, settings.batch_size, int(steps.total[0]), rng), strict=True):
+    batches = [minibatches(len(task.samples), settings.batch_size, sum(plan), rng) for task, rng in zip(tasks, rngs, strict=True)]
+    for (train_u, train_v), positions in zip(_plan(*plan), np.stack(batches, axis=1), strict=True):
         u.train(train_u)
-        v.train(train_v)  # torch keeps nothing of what lies before the first layer that is trained
-        models = [part.tensors for part in (u, v) if part.trained] if parts.copy else [joined]
-        own = [_loss(task, tensors, rows) for tensors in models]
-        trained = [part for part in (u, v) if part.trained]
-        gradients = torch.autograd.grad(own, [leaf for part in trained for leaf in part.tensors])
-        for part in trained:
-            gradient, gradients = _flat(gradients[: len(part.tensors)]), gradients[len(part.tensors) :]
-            if dense is not None and part is u:
-                dense.add_(gradient[: len(dense)], alpha=1.0 / int(steps.shared[0] + steps.joint[0]))
-            part.step(gradient)
-        losses += (loss.detach() for loss in own)
+        v.train(train_v)
+        losses += _gradients(u, v, parts, *_batch(tasks, positions))
+        if dense is not None and train_u:
+            dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan[0] + plan[2]))
+        for part in (u, v):
+            part.step()
 
-    train_loss = float(torch.stack(losses).mean()) if losses else float("nan")
-    finite = u.finite() and v.finite() and not (losses and not np.isfinite(train_loss))
-    return LocalResult(u.vector.numpy(), v.vector.numpy(), train_loss, finite, None if dense is None else dense.numpy())
+    train_loss = torch.stack(losses).mean(dim=0).tolist() if losses else [float("nan")] * len(tasks)
+    finite = u.finite() & v.finite() & torch.tensor([not losses or np.isfinite(loss) for loss in train_loss])
+    rows = zip(u.vector.numpy(), v.vector.numpy(), train_loss, finite.tolist(), strict=True)
+    return [LocalResult(*row, None if dense is None else dense[i].numpy()) for i, row in enumerate(rows)]
 
 
 def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]:
@@ -57,62 +89,108 @@ def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]
 
 
 class _Part:
-    """One parameter vector of the device, its tensors as views into it, and gradient steps on it in place."""
+    """The parameter vectors (devices, n) of one part, their tensors as views into them, and gradient steps on them in place."""
 
     def __init__(
         self,
         settings: SGD,
-        task: LocalTask,
-        start: Vector,
+        tasks: Sequence[LocalTask],
+        start: Sequence[np.ndarray],
         layers: Sequence[Described],
         *,
         pull: float,
-        anchor: Vector | None = None,
-        mask: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None,
+        folded: bool,
     ) -> None:
-        """``pull``: mu towards ``anchor``, by default the vector as it starts, pruned by ``mask``."""
-        self.vector = torch.from_numpy(start.copy())
-        self._mask = None if mask is None or mask.all() else torch.from_numpy(mask)
-        if self._mask is not None:
-            self.vector[: len(self._mask)].mul_(self._mask)
-        self.tensors = [view.detach() for view in views(self.vector, layers)]
+        """``pull``: mu towards the vectors as they start, unless ``anchor`` says otherwise.
+
+        ``folded``: the products that give the gradient take the step too, so ``slopes`` are the tensors themselves.
+        """
+        self.vector, self.gradient = torch.from_numpy(np.stack(start)), torch.empty(0)
+        self.tensors = _views(self.vector, layers)
+        self.slopes: list[Tensor] = []
         self.trained = False
-        self._settings, self._rate, self._pull = settings, settings.rate(task.round), pull
-        self._anchor = (self.vector.clone() if anchor is None else torch.from_numpy(anchor)) if pull else None
+        self.rate = settings.rate(tasks[0].round)
+        self._layers, self._settings, self._pull, self.folded = layers, settings, pull, folded
+        self._anchor = self.vector.clone() if pull else None
+        self._mask: Tensor | None = None
         self._velocity = torch.zeros_like(self.vector) if settings.momentum else None
+
+    def prune(self, masks: np.ndarray) -> None:
+        """Masks (devices, N): pruned entries become zero and stay that."""
+        if not masks.all():
+            self._mask = torch.from_numpy(masks)
+            self.vector[:, : masks.shape[1]].mul_(self._mask)
+            if self._anchor is not None:
+                self._anchor.copy_(self.vector)
+
+    def anchor(self, vectors: np.ndarray) -> None:
+        """Towards these (devices, n) the proximal term draws."""
+        if self._anchor is not None:
+            self._anchor = torch.from_numpy(vectors)
 
     def train(self, trained: bool) -> None:  # noqa: FBT001 - a switch
         """From now on gradients are taken for this part, or not."""
-        if trained != self.trained:
-            self.trained = trained
-            for tensor in self.tensors:
-                tensor.requires_grad_(trained)
+        if trained and not self.slopes:
+            self.gradient = self.vector if self.folded else torch.empty_like(self.vector)
+            self.slopes = _views(self.gradient, self._layers)
+        self.trained = trained
 
-    def step(self, gradient: Tensor) -> None:
-        """One step; ``gradient`` may be overwritten."""
-        settings = self._settings
+    def step(self) -> None:
+        """One step along ``gradient``, which is overwritten; none unless this part is trained."""
+        if not self.trained:
+            return
+        gradient, settings = self.gradient, self._settings
         if settings.weight_decay:
             gradient.add_(self.vector, alpha=settings.weight_decay)
         if self._anchor is not None:
             gradient.add_(self.vector - self._anchor, alpha=self._pull)
         if self._mask is not None:
-            gradient[: len(self._mask)].mul_(self._mask)
+            gradient[:, : self._mask.shape[1]].mul_(self._mask)
+        if self.folded:
+            return
         if self._velocity is not None:
             gradient = self._velocity.mul_(settings.momentum).add_(gradient)
-        self.vector.add_(gradient, alpha=-self._rate)
+        self.vector.add_(gradient, alpha=-self.rate)
 
-    def finite(self) -> bool:
-        """Whether no parameter is NaN or infinite."""
-        return bool(self.vector.isfinite().all())
-
-
-def _loss(task: LocalTask, tensors: Sequence[Tensor], rows: _Rows) -> Tensor:
-    """Mean cross-entropy of a mini-batch: the device's samples at positions ``rows``."""
-    chosen = task.samples[rows]
-    logits = task.parts.network.forward(tensors, torch.from_numpy(task.images[chosen]))
-    return cross_entropy(logits, torch.from_numpy(task.labels[chosen]))
+    def finite(self) -> Tensor:
+        """Whether no parameter of a device is NaN or infinite (devices,): then neither is their sum."""
+        return self.vector.sum(dim=1).isfinite()
 
 
-def _flat(gradients: Sequence[Tensor]) -> Tensor:
-    """Gradients as one vector in the order of the tensors."""
-    return torch.cat([part.reshape(-1) for part in gradients])
+def _views(vector: Tensor, layers: Sequence[Described]) -> list[Tensor]:
+    """The tensors (devices, ...) as views into vectors (devices, n)."""
+    shapes = tensor_shapes(layers)
+    parts = torch.split(vector, [int(np.prod(shape)) for shape in shapes], dim=1)
+    return [part.view(len(vector), *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _batch(tasks: Sequence[LocalTask], positions: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Images (devices, b, ...) and labels (devices, b) at the devices' positions (devices, b)."""
+    chosen = np.stack([task.samples[rows] for task, rows in zip(tasks, positions, strict=True)])
+    return torch.from_numpy(tasks[0].images[chosen]), torch.from_numpy(tasks[0].labels[chosen])
+
+
+def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor) -> list[Tensor]:
+    """Losses (devices,) of each model that is trained; the gradients go to the parts' slopes."""
+    if not parts.copy:
+        models = [(parts.joined(u.tensors, v.tensors), parts.joined(_wanted(u), _wanted(v)))]
+    else:
+        models = [(part.tensors, _wanted(part)) for part in (u, v) if part.trained]
+    if is_dense(parts.network):
+        layers = cast("Chain", parts.network).layers
+        how = {"keep": 1.0, "factor": -u.rate} if u.folded else {}
+        return [add_gradients(layers, tensors, images, labels, slopes, **how) for tensors, slopes in models]
+    return [_autograd(parts, tensors, images[0], labels[0], slopes) for tensors, slopes in models]
+
+
+def _wanted(part: _Part) -> Slopes:
+    return list(part.slopes) if part.trained else [None] * len(part.tensors)
+
+
+def _autograd(parts: Parts, tensors: Sequence[Tensor], images: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
+    """Loss (1,) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
+    own = [tensor[0].detach().requires_grad_(slope is not None) for tensor, slope in zip(tensors, slopes, strict=True)]
+    loss = cross_entropy(parts.network.forward(own, images), labels)
+    wanted = [(tensor, slope[0]) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
+    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(loss, [tensor for tensor, _ in wanted])))
+    return loss.detach().unsqueeze(0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
@@ -172,8 +173,12 @@ class FederatedLearner:
 
         ``senders``: scale of each device's update.
         """
+        together = self._parameters.trainer.together(self._parts)
         with training_threads(self._workers) as pool:
-            for (device, tickets), outcome in zip(work.items(), pool.map(self._train, work.values()), strict=True):
+            tickets_of = list(work.values())
+            jobs = [tickets_of[i : i + together] for i in range(0, len(tickets_of), together)]
+            outcomes = chain.from_iterable(pool.map(self._train, jobs))
+            for (device, tickets), outcome in zip(work.items(), outcomes, strict=True):
                 self._personal[device] = outcome.personal
                 if self._device_gradient and self._gradient is not None:
                     self._gradient[device] = outcome.gradient
@@ -198,29 +203,34 @@ class FederatedLearner:
         except ValueError:
             return None
 
-    def _train(self, tickets: list[Ticket]) -> _Outcome:
-        """One device's tickets in turn. Where training diverges, what stays on the device is as it was before."""
-        trainer, data, device = self._parameters.trainer, self._data, tickets[0].device
-        personal = self._personal[device].copy()
-        gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else None
-        for ticket in tickets:
-            task = LocalTask(
-                parts=self._parts,
-                images=data.train_images,
-                labels=data.train_labels,
-                samples=self._shares.train[device],
-                shared=ticket.shared,
-                mask=ticket.mask,
-                personal=personal,
-                round=ticket.round,
-                dense_gradient=self._device_gradient,
-            )
-            result = trainer.train(task, self._streams.generator("train", device, ticket.round))
-            if result.finite:
-                personal = result.personal
-                if gradient is not None and result.gradient is not None:
-                    gradient = self._running(gradient, result.gradient)
-        return _Outcome(personal, gradient, result)
+    def _train(self, work: Sequence[list[Ticket]]) -> list[_Outcome]:
+        """Some devices' tickets, each device's in turn. Where training diverges, what stays on the device is as it was before."""
+        devices = [tickets[0].device for tickets in work]
+        personal, last = [self._personal[device] for device in devices], {}
+        gradients = [self._gradient[device] if self._device_gradient and self._gradient is not None else None for device in devices]
+        for turn in range(max(map(len, work))):
+            chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
+            tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
+            rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
+            for (i, _), result in zip(chosen, self._parameters.trainer.train(tasks, rngs), strict=True):
+                last[i], old = result, gradients[i]
+                if result.finite:
+                    personal[i] = result.personal
+                    gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
+        return [_Outcome(personal[i], gradients[i], last[i]) for i in range(len(work))]
+
+    def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
+        return LocalTask(
+            parts=self._parts,
+            images=self._data.train_images,
+            labels=self._data.train_labels,
+            samples=self._shares.train[ticket.device],
+            shared=ticket.shared,
+            mask=ticket.mask,
+            personal=personal,
+            round=ticket.round,
+            dense_gradient=self._device_gradient,
+        )
 
     def _running(self, old: Vector, new: Vector) -> Vector:
         memory = self._parameters.pruner.gradient_memory

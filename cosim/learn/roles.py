@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
@@ -165,8 +165,15 @@ class Trainer(Protocol):
         """Steps of devices with so many training samples (n,), for a model with or without a ``personal`` part."""
         ...
 
-    def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
-        """A pure function of its arguments: called from several threads at once."""
+    def together(self, parts: Parts) -> int:
+        """How many devices' tasks ``train`` likes to get at once; 1 where it gains nothing by more."""
+        ...
+
+    def train(self, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
+        """Each task is one device's local work, with the device's own generator.
+
+        A pure function of its arguments: called from several threads at once.
+        """
         ...
 
 

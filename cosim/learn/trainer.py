@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self, final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Self, final
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,6 +12,10 @@ from pydantic import Field, model_validator
 from cosim.component import Component, quantity
 from cosim.interfaces import IntArray
 from cosim.learn.roles import LocalResult, LocalTask, Steps
+
+if TYPE_CHECKING:
+    from cosim.learn.split import Parts
+
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -77,11 +82,17 @@ class SGD(Component):
         batches = -(-samples // self.batch_size) * steps.epochs if isinstance(steps, Epochs) else np.full_like(samples, steps)
         return np.where(samples > 0, batches, 0)
 
-    def train(self, task: LocalTask, rng: np.random.Generator) -> LocalResult:
-        """One device's local work; a pure function of its arguments, on one thread."""
+    def together(self, parts: Parts) -> int:
+        """Several devices, where the network is dense: see ``descent``."""
+        from cosim.learn.descent import devices_together
+
+        return devices_together(parts)
+
+    def train(self, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
+        """The devices' local work; a pure function of its arguments, on one thread."""
         from cosim.learn.descent import descend
 
-        return descend(self, task, rng)
+        return descend(self, tasks, rngs)
 
 
 def minibatches(samples: int, batch_size: int, steps: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

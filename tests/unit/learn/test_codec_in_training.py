@@ -25,7 +25,7 @@ def trained(learner, index, device):
         mask=learner._masks[device],
         personal=learner._personal[device],
     )
-    return learner._parameters.trainer.train(task, Streams(3).generator("train", device, index)).shared
+    return learner._parameters.trainer.train([task], [Streams(3).generator("train", device, index)])[0].shared
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)

@@ -4,7 +4,7 @@ import torch
 
 from cosim.learn.layers import dense, parameter_count, views
 from cosim.learn.models import CNN, MLP
-from cosim.learn.network import _pooled, outputs
+from cosim.learn.network import outputs
 from cosim.learn.split import Parts, Split
 from cosim.rng import Streams
 
@@ -38,12 +38,6 @@ def test_forward_equals_a_torch_module():
     x = np.random.default_rng(1).normal(size=(6, 2, 12, 12)).astype(np.float32)
     expected = module(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(outputs(network, views(vector, layers), x), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("size", [2, 3])
-def test_pooling_without_gradients_gives_the_same_bits(size):
-    x = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 3, 7, 8)).astype(np.float32).round(1))
-    np.testing.assert_array_equal(_pooled(x, size).numpy(), torch.nn.functional.max_pool2d(x, size).numpy())
 
 
 def test_views_share_memory_and_weights_come_first():

@@ -34,7 +34,7 @@ def train_now(learner, index, device, gradient=False):
         personal=state["personal"][device],
         dense_gradient=gradient,
     )
-    return fields.trainer.train(task, Streams(3).generator("train", device, index))
+    return fields.trainer.train([task], [Streams(3).generator("train", device, index)])[0]
 
 
 # --- federated learning as it should be ---------------------------------------------------------------
@@ -71,8 +71,8 @@ def test_ratio_zero_is_no_pruning(play, pruner):
         assert update.coverage_min == 5
         assert update.uncovered_fraction == 0
         np.testing.assert_array_equal(evaluation.accuracy, evaluation.accuracy_full)
-    np.testing.assert_array_equal(one.state()["shared"], other.state()["shared"])
-    np.testing.assert_array_equal(one.state()["personal"], other.state()["personal"])
+    for part in ("shared", "personal"):  # device-side Taylor wants the gradient itself: its steps are rounded in another order
+        np.testing.assert_allclose(one.state()[part], other.state()[part], rtol=1e-5, atol=1e-6)
 
 
 def test_accuracy_rises(play):
@@ -179,6 +179,19 @@ def test_lazy_training_gives_what_training_at_once_gives(play, pruner):
     for k in EVERYONE:
         learner.finish(k)
     update = learner.aggregate(1, EVERYONE)
+    # Devices with a dense network are trained together: where memory is not aligned, a product sums in another order.
+    np.testing.assert_allclose(learner.state()["personal"], [result.personal for result in at_once], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(update.train_loss, [result.train_loss for result in at_once], rtol=1e-6)
+
+
+def test_lazy_convolutions_give_the_same_bits(play):
+    learner = Federated(model=CNN(filters=(2, 3), hidden=6), trainer=SGD(personal_steps=2, global_steps=2)).start(3, Streams(3), workers=2)
+    learner.assign(0, np.arange(3), np.full(3, 0.5))
+    at_once = [train_now(learner, 0, k) for k in range(3)]
+    for k in (2, 0, 1):
+        learner.start(0, k)
+        learner.finish(k)
+    update = learner.aggregate(0, np.arange(3))
     np.testing.assert_array_equal(learner.state()["personal"], [result.personal for result in at_once])
     np.testing.assert_array_equal(update.train_loss, [result.train_loss for result in at_once])
 
@@ -275,7 +288,7 @@ def test_late_updates_are_discarded_but_personal_parts_go_on(play):
 def test_late_work_that_nobody_needs_is_skipped(play, monkeypatch):
     trained = []
     train = SGD.train
-    monkeypatch.setattr(SGD, "train", lambda self, task, rng: trained.append(1) or train(self, task, rng))
+    monkeypatch.setattr(SGD, "train", lambda self, tasks, rngs: trained.extend(tasks) or train(self, tasks, rngs))
     learner = play.learner(personal_layers=0)
     _, update, _ = play.round(learner, 0, arrived=[2, 4])
     assert len(trained) == 2
@@ -351,10 +364,10 @@ def test_personal_parts_never_leave(play, monkeypatch):
 def test_a_diverged_device_is_rejected_and_the_run_goes_on(play, monkeypatch):
     train = SGD.train
 
-    def diverge(self, task, rng):
-        if task.samples[0] != bad:
-            return train(self, task, rng)
-        return train(SGD(learning_rate=1e38, batch_size=8), task, rng)
+    def diverge(self, tasks, rngs):
+        results = train(self, tasks, rngs)
+        wild = train(SGD(learning_rate=1e38, batch_size=8), tasks, rngs)
+        return [other if task.samples[0] == bad else one for task, one, other in zip(tasks, results, wild, strict=True)]
 
     learner, twin = play.learner(), play.learner()
     bad = learner._shares.train[2][0]

@@ -118,7 +118,8 @@ def test_a_network_can_be_cut_where_it_says(model):
     cuts = {network.prefix(i) for i in range(layers + 1)}
     assert {0, 1, layers - 1, layers} <= cuts
     for cut in cuts:
-        np.testing.assert_array_equal(outputs(network, tensors, outputs(network, tensors, x, stop=cut), start=cut), whole)
+        again = outputs(network, tensors, outputs(network, tensors, x, stop=cut), start=cut)
+        np.testing.assert_allclose(again, whole, rtol=1e-5, atol=1e-6)  # a convolution sums by the order of its input in memory
 
 
 def test_a_cut_does_not_go_through_a_block():

@@ -87,7 +87,7 @@ def reference(settings, local, rng):
 @pytest.mark.parametrize("kept", [None, 0.4])
 def test_local_work_equals_a_plain_torch_loop(personal_layers, settings, kept):
     local = task(personal_layers, mask=kept)
-    result = settings.train(local, np.random.default_rng(4))
+    result = settings.train([local], [np.random.default_rng(4)])[0]
     shared, personal, loss = reference(settings, local, np.random.default_rng(4))
     np.testing.assert_allclose(result.shared, shared, rtol=2e-5, atol=2e-6)
     np.testing.assert_allclose(result.personal, personal, rtol=2e-5, atol=2e-6)
@@ -97,10 +97,10 @@ def test_local_work_equals_a_plain_torch_loop(personal_layers, settings, kept):
 
 def test_no_pull_is_no_pull_and_a_strong_one_holds_the_model():
     local = task()
-    plain = SGD().train(local, np.random.default_rng(1))
-    none = SGD(proximal=0.0, personal_proximal=0.0).train(local, np.random.default_rng(1))
+    plain = SGD().train([local], [np.random.default_rng(1)])[0]
+    none = SGD(proximal=0.0, personal_proximal=0.0).train([local], [np.random.default_rng(1)])[0]
     np.testing.assert_array_equal(plain.shared, none.shared)
-    held = SGD(learning_rate=0.02, proximal=40.0).train(local, np.random.default_rng(1))
+    held = SGD(learning_rate=0.02, proximal=40.0).train([local], [np.random.default_rng(1)])[0]
     assert np.linalg.norm(held.shared - local.shared) < 0.2 * np.linalg.norm(plain.shared - local.shared)
 
 
@@ -112,14 +112,14 @@ def test_a_whole_personal_model_is_drawn_to_the_global_one_as_in_ditto(schedule)
     personal = rng.normal(scale=0.3, size=parts.personal_parameters).astype(np.float32)
     local = task(0, personal=personal, parts=parts)
     settings = SGD(schedule=schedule, batch_size=50, personal_steps=3, global_steps=4, personal_proximal=0.5)
-    result = settings.train(local, np.random.default_rng(2))
-    alone = SGD(batch_size=50, global_steps=4).train(task(0), np.random.default_rng(2))
+    result = settings.train([local], [np.random.default_rng(2)])[0]
+    alone = SGD(batch_size=50, global_steps=4).train([task(0)], [np.random.default_rng(2)])[0]
     np.testing.assert_allclose(
         result.shared, alone.shared, rtol=1e-5, atol=1e-6
     )  # the whole of the data in each step: order does not matter
     v = personal.copy()
     for _ in range(3):
-        step = SGD(batch_size=50, global_steps=1).train(task(0, shared=v), np.random.default_rng(2)).shared
+        step = SGD(batch_size=50, global_steps=1).train([task(0, shared=v)], [np.random.default_rng(2)])[0].shared
         v = step - settings.learning_rate * 0.5 * (v - local.shared)
     np.testing.assert_allclose(result.personal, v, rtol=1e-5, atol=1e-6)
 
@@ -146,7 +146,7 @@ def test_learning_rates_fall_with_the_round(settings, rates):
     assert [settings.rate(s) for s in (0, 9, 10, 100)] == pytest.approx(rates)
     moved = [
         np.linalg.norm(
-            SGD(**{**settings.model_dump(), "personal_steps": 0, "global_steps": 1}).train(local, np.random.default_rng(0)).shared
+            SGD(**{**settings.model_dump(), "personal_steps": 0, "global_steps": 1}).train([local], [np.random.default_rng(0)])[0].shared
             - local.shared
         )
         for local in (task(round=0), task(round=10))
@@ -161,7 +161,7 @@ def test_nothing_to_train_is_refused():
 
 def test_a_device_without_samples_trains_nothing():
     local = task(mask=0.5, samples=np.empty(0, np.int64), dense_gradient=True)
-    result = SGD(personal_steps=Epochs(epochs=1)).train(local, np.random.default_rng(0))
+    result = SGD(personal_steps=Epochs(epochs=1)).train([local], [np.random.default_rng(0)])[0]
     np.testing.assert_array_equal(result.personal, local.personal)
     np.testing.assert_array_equal(result.shared[: len(local.mask)], local.shared[: len(local.mask)] * local.mask)
     assert np.isnan(result.train_loss)
@@ -172,7 +172,7 @@ def test_a_device_without_samples_trains_nothing():
 def test_masked_weights_stay_exactly_zero_and_the_task_is_left_alone():
     local = task(mask=0.3)
     before = local.shared.copy(), local.personal.copy()
-    result = SGD(momentum=0.9, weight_decay=0.1).train(local, np.random.default_rng(0))
+    result = SGD(momentum=0.9, weight_decay=0.1).train([local], [np.random.default_rng(0)])[0]
     prunable = local.parts.prunable
     assert (result.shared[:prunable][~local.mask] == 0).all()
     assert (result.shared[:prunable][local.mask] != local.shared[:prunable][local.mask]).any()
@@ -182,13 +182,13 @@ def test_masked_weights_stay_exactly_zero_and_the_task_is_left_alone():
 
 def test_without_personal_steps_the_personal_part_stays():
     local = task()
-    result = SGD(personal_steps=0).train(local, np.random.default_rng(0))
+    result = SGD(personal_steps=0).train([local], [np.random.default_rng(0)])[0]
     np.testing.assert_array_equal(result.personal, local.personal)
 
 
 def test_the_dense_gradient_is_that_of_pruned_weights_too():
     local = task(personal_layers=0, mask=0.5, dense_gradient=True)
-    result = SGD(global_steps=1, batch_size=1000).train(local, np.random.default_rng(0))
+    result = SGD(global_steps=1, batch_size=1000).train([local], [np.random.default_rng(0)])[0]
     parts = local.parts
     weights = local.shared.copy()
     weights[: parts.prunable] *= local.mask
@@ -210,7 +210,7 @@ def _loss(parts, weights, index, delta, local):
 
 
 def test_divergence_is_told_and_raises_nothing():
-    result = SGD(learning_rate=1e38).train(task(), np.random.default_rng(0))
+    result = SGD(learning_rate=1e38).train([task()], [np.random.default_rng(0)])[0]
     assert not result.finite
 
 
