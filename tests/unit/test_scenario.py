@@ -98,6 +98,7 @@ def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path, my_models)
         ("selection", "random"): {"round.selection.count": 3},
         ("selection", "best_channel"): {"round.selection.count": 3},
         ("model", "torch_module"): {"learning.model.factory": f"{my_models}:make"},
+        ("rate", "nr_mcs"): {"uplink.kind": "proportional_fair"},
         ("mobility", "recorded"): {"mobility.file": str(Path("scenarios/traces/streets_12dev.csv").absolute())},
     }.get((role, kind), {})
     scenario = load("seed: 1", {f"{places.get(role, '')}{role}.kind": kind, **required})

@@ -36,7 +36,7 @@ def world(height_m=1.5, count=6, area_m=400.0, **channel):
 
 
 def test_the_band_of_an_uplink():
-    assert band_of(Allocated(bandwidth_hz=10e6)) == Band(55 * 180e3, 55)
+    assert band_of(Allocated(bandwidth_hz=10e6)) == Band(52 * 180e3, 52)
     assert band_of(Ideal(bandwidth_hz=1e6)) == Band(1e6, 6)  # six pieces of 167 kHz
     band = Band(1e6, 4)
     np.testing.assert_allclose(band.edges_hz, [0, 250e3, 500e3, 750e3, 1e6])
