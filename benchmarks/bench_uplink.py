@@ -3,7 +3,8 @@
     python benchmarks/bench_uplink.py [--repeats 3]
 
 `scenarios/nr_mcs.yaml` (proportional fair, transport blocks, HARQ, a slot each millisecond) is to stay below 1.0; reserved shares with
-Shannon's rate at 10 ms slots below 0.02. Coupled uplinks, slot by slot, have no bound there: they take about 0.04. The cheapest of the repeats counts, since other work on the machine only adds to it.
+Shannon's rate at 10 ms slots below 0.02. Coupled uplinks, slot by slot, have no bound there: they take about 0.04. The cheapest of the
+repeats counts, since other work on the machine only adds to it.
 """
 
 from __future__ import annotations
