@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 _LEARNER = "learner/"
 _EMPTY_S = 1e-9
 """Airtime that rounding may leave of a battery [s]."""
-STALE_PLAN = "round {} would begin at {:.6g} s, but no device will ever be online again: see availability and devices.battery, or where a recorded mobility ends"
+STALE_PLAN = (
+    "round {} would begin at {:.6g} s, but no device will ever be online again: see availability, devices.battery, or where a "
+    "recorded mobility ends"
+)
 
 
 class Simulation:

@@ -81,9 +81,9 @@ class Plan:
 def plan_round(parts: Parts, round_index: int, now_s: float, online: BoolArray, others: Works) -> Plan:
     """Observe the channel, pose problem (P) for the devices that are there and free, and solve it.
 
-    ``online`` (devices,): who is there. ``others``: works that go on from earlier rounds; their devices are
-    busy, and their bandwidth is theirs until their updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question: of all who could take
-    part while the selection rule looks at it, then of those it took.
+    ``online`` (devices,): who is there. ``others``: works that go on from earlier rounds; their devices are busy, and their bandwidth is
+    theirs until their updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question:
+    of all who could take part while the selection rule looks at it, then of those it took.
 
     Raises AllocationError if the allocator's answer violates a constraint.
     """
