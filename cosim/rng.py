@@ -38,6 +38,7 @@ Role = Literal[
     "eval",
     "bootstrap",
     "battery",
+    "outage",
 ]
 ROLES = frozenset(get_args(Role))
 

@@ -73,6 +73,10 @@ class OnOffProcess:
         """Whether devices (n,) are there at ``time_s``."""
         return np.asarray(self._timeline.at(np.array([time_s]), device_ids)[0, :, 1] > 0.0)
 
+    def at(self, times_s: FloatArray, device_ids: IntArray) -> BoolArray:
+        """Whether devices (n,) are there at times (T,); (T, n)."""
+        return np.asarray(self._timeline.at(times_s, device_ids)[:, :, 1] > 0.0)
+
     def next_change_s(self, time_s: float, device_ids: IntArray) -> FloatArray:
         """First time > ``time_s`` at which the state changes (n,)."""
         return self._timeline.following(time_s, device_ids)[:, 0]

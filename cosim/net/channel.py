@@ -10,6 +10,7 @@ from cosim.catalog import Node, default
 from cosim.component import Component, quantity
 from cosim.interfaces import Fading, PathLoss, Shadowing
 from cosim.net.buildings import Buildings
+from cosim.net.outage import Outage
 
 
 @final
@@ -24,4 +25,5 @@ class Channel(Component):
     shadowing: Annotated[Shadowing, Node("shadowing")] = default("shadowing", "correlated")
     fading: Annotated[Fading, Node("fading")] = default("fading", "jakes")
     los_transition: Literal["instant", "smooth"] = quantity("instant", "", "how a link goes in and out of line of sight")
+    outage: Outage | None = Field(None, description="links that are dead for a while; none: they never are")
     buildings: Buildings = Field(default_factory=Buildings, description="devices inside buildings")

@@ -106,6 +106,7 @@ class World:
         self._shadowing = channel.shadowing.start(channel.pathloss, site_index, streams)
         self._fading = channel.fading.start(channel.pathloss, band, site_index, devices.count, streams)
         self._follows_sight = channel.fading.follows_sight
+        self._outage = None if channel.outage is None else channel.outage.start(devices.count, site_index, streams)
         self._availability = availability.start(devices.count, streams)
         if isinstance(self._motion, Visits):  # who is not in the area is offline
             self._availability = WhilePresent(self._availability, *self._motion.presence_s(np.arange(devices.count)))
@@ -198,7 +199,12 @@ class World:
     def _gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         sight = self._sight_grid.at(times_s, device_ids) if self._follows_sight else None
         power = self._fading.power(times_s, self._travelled(times_s, device_ids), device_ids, sight)
-        return self._mean_gain(times_s, device_ids) * power
+        return self._open_gain(times_s, device_ids) * power
+
+    def _open_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
+        """The mean gain, 0 while a link is dead."""
+        gain = self._mean_gain(times_s, device_ids)
+        return gain if self._outage is None else gain * self._outage.at(times_s, device_ids)
 
     def _losses(self, motion: Motion, distance_m: FloatArray, los: BoolArray, device_ids: IntArray) -> tuple[FloatArray, FloatArray]:
         """Path loss and shadowing [dB] in a state of sight; arrays (T, n)."""
@@ -226,7 +232,7 @@ class World:
         if not fading.selective:
             return None
         process = cast("SelectiveProcess", self._fading)
-        return Subbands(band, self._mean_gain, lambda times_s, ids: process.subband_power(times_s, self._travelled(times_s, ids), ids))
+        return Subbands(band, self._open_gain, lambda times_s, ids: process.subband_power(times_s, self._travelled(times_s, ids), ids))
 
     def _travelled(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         return self._motion.at(times_s, device_ids).travelled_m
