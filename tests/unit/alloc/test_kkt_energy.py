@@ -136,7 +136,7 @@ def test_straight_rates_too(random_problem, with_energy):
     ({"transmit_power_w": lambda power: power * 3.0}, r"device \d+: transmit_power_w is above its largest \(.* against 0\.2, difference"),
     ({"frequency_hz": lambda clock: clock * 1e-3}, r"device \d+: frequency_hz is below its least"),
     ({"frequency_hz": lambda clock: clock * np.nan}, r"device \d+: frequency_hz is below its least"),
-], ids=str)  # fmt: skip
+], ids=["one alone", "short", "loud", "slow", "nan"])  # fmt: skip
 def test_broken_answers(random_problem, with_energy, changes, message):
     rng = np.random.default_rng(14)
     problem = with_energy(random_problem(rng, 3, Shannon()), rng, 0.9)

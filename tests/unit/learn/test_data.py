@@ -46,7 +46,9 @@ def test_idx_errors_say_what_is_wrong(data, dimensions, message):
         parse_idx(data, dimensions)
 
 
-@pytest.mark.parametrize("data", [b"no gzip file", gzip.compress(bytes(1000))[:-9], b"\x1f\x8b\x08" + bytes(30)])
+@pytest.mark.parametrize(
+    "data", [b"no gzip file", gzip.compress(bytes(1000))[:-9], b"\x1f\x8b\x08" + bytes(30)], ids=["none", "cut", "empty"]
+)
 def test_a_broken_gzip_file_is_named(tmp_path, data):
     path = tmp_path / "x.gz"
     path.write_bytes(data)
