@@ -143,6 +143,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "magnitude": "cosim.learn.pruner:Magnitude",
             "taylor": "cosim.learn.pruner:Taylor",
             "random": "cosim.learn.pruner:Random",
+            "ordered": "cosim.learn.pruner_order:Ordered",
+            "rolling": "cosim.learn.pruner_order:Rolling",
         },
         "codec": {
             "float32": "cosim.learn.values:Float32",

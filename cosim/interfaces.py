@@ -640,8 +640,8 @@ class Workload:
 class Submodels:
     """The sub-models handed out in a round; arrays (n,). All of it is known before anything is trained.
 
-    ``prune_ratio``: realised, floor(rho N) / N. ``payload_bits``: the exact length of the encoded upload.
-    ``flops``: work counted on the real sub-model. ``pruning_error`` = sum_k w_k ||u - u m_k||^2 and
+    ``prune_ratio``: realised, floor(rho N) / N; a little more where whole units go. ``payload_bits``: the exact length of
+    the encoded upload. ``flops``: work counted on the real sub-model. ``pruning_error`` = sum_k w_k ||u - u m_k||^2 and
     ``pruning_bound`` = ||u||^2 sum_k w_k rho_k over the prunable part of these devices.
     """
 

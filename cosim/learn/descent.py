@@ -38,15 +38,15 @@ def devices_together(parts: Parts) -> int:
 
 def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
     """All steps of a round on each device's data: at first those on v alone, or on both parts, then the others."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, task in enumerate(tasks):  # devices with as many steps, of as many samples, of one round
+    groups: dict[tuple[Parts, tuple[int, ...]], list[int]] = {}
+    for i, task in enumerate(tasks):  # devices with the same network, with as many steps, of as many samples, of one round
         count = np.array([len(task.samples)])
         steps = settings.steps(count, personal=bool(task.parts.personal))
         plan = (*(int(n[0]) for n in (steps.joint, steps.personal, steps.shared)), min(len(task.samples), settings.batch_size), task.round)
-        groups.setdefault(plan, []).append(i)
+        groups.setdefault((task.parts, plan), []).append(i)
     results: dict[int, LocalResult] = {}
-    for plan, members in groups.items():
-        width = devices_together(tasks[members[0]].parts)
+    for (parts, plan), members in groups.items():
+        width = devices_together(parts)
         for begin in range(0, len(members), width):
             chosen = members[begin : begin + width]
             done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3])

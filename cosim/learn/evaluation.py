@@ -54,7 +54,7 @@ def evaluate(
         if parts.copy or k not in masks or masks[k].all():
             return full, full
         pruned = shared.copy()
-        pruned[: parts.prunable] *= masks[k]
+        pruned[: len(masks[k])] *= masks[k]
         logits = outputs(network, parts.joined(views(pruned, parts.shared), v), data.test_images[tests[k]])
         return float(_correct(logits, labels).mean()), full
 

@@ -13,13 +13,15 @@ from cosim.errors import RunError, SimulationError
 from cosim.interfaces import Evaluation, FloatArray, IntArray, Mixing, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
+from cosim.learn.masking import masking
 from cosim.learn.mixing import mixed
-from cosim.learn.pruner import keep_mask, running_gradient
-from cosim.learn.pruning_curve import pruning_curve
+from cosim.learn.pruner import running_gradient
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
+from cosim.learn.rotation import Turn
+from cosim.learn.submodel import narrowed, widened
 from cosim.learn.threads import training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
-from cosim.learn.work import Work, submodel_flops, upload_format, workload
+from cosim.learn.work import Work, upload_format, workload
 from cosim.rng import Streams
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class FederatedLearner:
         steps = trainer.steps(samples, personal=self._parts.personal_parameters > 0)
         self._has_own_state = self._device_gradient or bool((steps.personal + steps.joint).any())
         self._weight = parameters.aggregator.weights(samples)
-        self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=self._device_gradient)
+        dense = self._device_gradient and pruner.granularity == "unstructured"
+        self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=dense)
+        self._masking = masking(self._parts, pruner)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
         self._server = parameters.server_optimizer.start(len(self._shared))
@@ -88,27 +92,26 @@ class FederatedLearner:
                 np.where(known, np.abs(gradient), 0).sum(axis=0), known.sum(axis=0), where=known.any(axis=0), out=gradient[0] * np.nan
             )
         importance = pruner.importance(weights, gradient, self._streams.generator("pruner"))
-        groups = self._parts.prunable_sizes if pruner.scope == "layer" else (self._parts.prunable,)
-        return pruning_curve(weights, importance, groups)
+        return self._masking.cost(self._shared, importance)
 
     def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
         if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
-        parts, ids = self._parts, device_ids.tolist()
+        ids = device_ids.tolist()
         masks = [self._mask(round_index, k, rho) for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
         self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
 
-        starts = np.cumsum((0, *parts.prunable_sizes[:-1]))
-        kept = np.array([np.add.reduceat(mask, starts, dtype=np.int64) for mask in masks]).reshape(len(ids), len(starts))
-        squares = np.square(self._shared[: parts.prunable], dtype=np.float64)
+        rule = self._masking
+        kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
+        squares = np.square(self._shared[: rule.length], dtype=np.float64)
         lost = np.array([squares[~mask].sum() for mask in masks])
         weight = self._weight[device_ids]
         return Submodels(
             device_ids=device_ids,
-            prune_ratio=1.0 - kept.sum(axis=1) / parts.prunable,
-            payload_bits=self._upload.bits(kept.sum(axis=1)).astype(np.float64),
-            flops=submodel_flops(parts, self._work, device_ids, kept),
+            prune_ratio=1.0 - (kept - rule.length + rule.removable) / rule.removable,
+            payload_bits=self._upload.bits(kept).astype(np.float64),
+            flops=rule.flops(self._work, device_ids, masks),
             pruning_error=float(weight @ lost),
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
         )
@@ -118,7 +121,7 @@ class FederatedLearner:
         gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else self._gradient
         rng = self._streams.generator("pruner", device, round_index)
         importance = pruner.importance(self._shared[:prunable], gradient, rng)
-        return keep_mask(importance, self._parts.prunable_sizes if pruner.scope == "layer" else (prunable,), prune_ratio)
+        return self._masking.mask(importance, prune_ratio, pruner.turning, Turn(device, round_index))
 
     def start(self, round_index: int, device_id: int) -> None:
         """A device begins its local work with the model of this moment."""
@@ -149,10 +152,11 @@ class FederatedLearner:
         train_loss = np.full(len(self._weight), np.nan)
         rejected: list[int] = []
         merged = self._parameters.aggregator.merge(self._shared, self._updates(work, senders, mixing, train_loss, rejected))
-        keepers = merged.keepers[: self._parts.prunable]
+        keepers = merged.keepers[: self._masking.length]
         if self._gradient is not None and not self._device_gradient:
             change = (self._shared - merged.shared)[: self._parts.prunable]
-            self._gradient = self._running(self._gradient, np.where(keepers > 0, change, np.float32(np.nan)))
+            known = keepers[: self._parts.prunable] > 0
+            self._gradient = self._running(self._gradient, np.where(known, change, np.float32(np.nan)))
         if rejected and self._parameters.on_divergence == "stop":
             raise SimulationError(
                 f"round {round_index}: the updates of devices {rejected} are not finite, and learning.on_divergence is stop; a smaller"
@@ -212,7 +216,8 @@ class FederatedLearner:
             chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
             tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
             rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
-            for (i, _), result in zip(chosen, self._parameters.trainer.train(tasks, rngs), strict=True):
+            results = self._parameters.trainer.train([narrowed(task) for task in tasks], rngs)
+            for (i, _), result in zip(chosen, map(widened, tasks, results), strict=True):
                 last[i], old = result, gradients[i]
                 if result.finite:
                     personal[i] = result.personal
@@ -274,7 +279,7 @@ class FederatedLearner:
         self._shared, self._personal = np.array(state["shared"], np.float32), np.array(state["personal"], np.float32)
         self._server = np.array(state["server"], np.float64)
         self._gradient = None if self._gradient is None else np.array(state["gradient"], np.float32)
-        masks = unpack(state["masks"], self._parts.prunable)
+        masks = unpack(state["masks"], self._masking.length)
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
         self._masks_round = int(state["masks_round"][0])
-        self._tickets.restore(state, self._parts.prunable)
+        self._tickets.restore(state, self._masking.length)

@@ -1,7 +1,11 @@
-"""Pruners: which weights a device's sub-model keeps.
+"""Pruners: which weights a device's sub-model keeps. How a mask follows from their importance is in ``masking``.
 
-The N prunable weights compete within each layer (scope ``layer``: floor(rho N_l) of each layer's N_l are pruned) or all
-together (scope ``global``: floor(rho N)). The least important go; of equally important ones the first in the vector.
+``unstructured``: the N prunable weights compete within each layer (scope ``layer``: floor(rho N_l) of each layer's N_l are pruned) or
+all together (scope ``global``: floor(rho N)). The least important go; of equally important ones the first in the vector.
+``structured``: whole filters and hidden units compete, see ``units``; a unit is as important as its weights are on average.
+
+A mask is made anew from u in every round, and a parameter that nobody kept stays in u as it was: what is pruned can come back.
+With a ``rotation`` it must: see ``rotation.Rotation``.
 
 For unstructured magnitude masks ||u - u m||^2 <= rho ||u||^2: the floor(rho n) <= rho n entries of a group of n with the
 smallest squares hold at most that fraction of the group's squared norm, and groups add up.
@@ -11,18 +15,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Final, Literal, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from cosim.component import Component, quantity
 from cosim.learn.layers import Mask, Vector
+from cosim.learn.rotation import FIRST, NONE, Rotation, Turn
 
 Scope = Literal["layer", "global"]
 Side = Literal["server", "device"]
+Granularity = Literal["unstructured", "structured"]
 
 _SCOPE = "which weights compete: those of a layer with each other, or all of them"
+_GRANULARITY = "what is removed: single weights, or whole filters and hidden units, so that the device's network is smaller"
+MULTIPLE: Final = (
+    "structured: convolutions keep a multiple of so many filters, or a power of two below it, as processors like; 1: any number"
+)
+_ROTATION = "share of what is kept that goes round the less important rest, from device to device and round to round; 0: none"
 
 
 @final
@@ -34,6 +46,14 @@ class Magnitude(Component):
 
     side: Side = quantity("server", "", "who decides the mask; a device's mask costs bits on the uplink")
     scope: Scope = quantity("layer", "", _SCOPE)
+    granularity: Granularity = quantity("unstructured", "", _GRANULARITY)
+    multiple: int = quantity(8, "", MULTIPLE, ge=1, le=65_536)
+    rotation: float = quantity(0.0, "", _ROTATION, ge=0, le=1)
+
+    @property
+    def turning(self) -> Rotation:
+        """How the kept entries rotate."""
+        return Rotation(share=self.rotation)
 
     @property
     def gradient_memory(self) -> None:
@@ -52,14 +72,23 @@ class Taylor(Component):
     Source: Molchanov et al., "Pruning Convolutional Neural Networks for Resource Efficient Inference", ICLR 2017. The
     running gradient g <- memory g + (1 - memory) new is, on side ``device``, of the mean gradient of the device's own
     global steps: it sees its own data, and its masks cost bits on the uplink. It needs the gradients of pruned weights
-    too, so the weight-gradient pass of the global part is charged in full. On side ``server`` it is of the aggregate's
+    too, so the weight-gradient pass of the global part is charged in full; ``structured``, what is removed has none, keeps the one that
+    it had, and nothing is charged. On side ``server`` it is of the aggregate's
     change u_old - u_new, which costs nothing, of parameters that somebody kept; the mask goes along with the download.
     A weight without a gradient yet counts with the mean |g| of those that have one: at first the ranking is by magnitude.
     """
 
     side: Side = quantity("device", "", "who decides the mask; a device's mask costs bits on the uplink")
     scope: Scope = quantity("layer", "", _SCOPE)
+    granularity: Granularity = quantity("unstructured", "", _GRANULARITY)
+    multiple: int = quantity(8, "", MULTIPLE, ge=1, le=65_536)
+    rotation: float = quantity(0.0, "", _ROTATION, ge=0, le=1)
     memory: float = quantity(0.5, "", "share of the past in the running gradient", ge=0, lt=1)
+
+    @property
+    def turning(self) -> Rotation:
+        """How the kept entries rotate."""
+        return Rotation(share=self.rotation)
 
     @property
     def gradient_memory(self) -> float:
@@ -80,6 +109,19 @@ class Random(Component):
     """Every weight is as important as any other; a mask is named by its seed, so nobody has to send it."""
 
     scope: Scope = quantity("layer", "", _SCOPE)
+    granularity: Granularity = quantity("unstructured", "", _GRANULARITY)
+    multiple: int = quantity(8, "", MULTIPLE, ge=1, le=65_536)
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.granularity == "structured" and self.scope == "global":
+            raise ValueError("scope = global: units of different layers have different numbers of weights; allowed for structured: layer")
+        return self
+
+    @property
+    def turning(self) -> Rotation:
+        """Nothing rotates: masks are drawn anew."""
+        return NONE
 
     @property
     def side(self) -> Literal["server"]:
@@ -96,24 +138,13 @@ class Random(Component):
         return rng.random(len(weights))
 
 
-def keep_mask(importance: NDArray[np.floating], groups: Sequence[int], prune_ratio: float) -> Mask:
-    """Mask (N,) that prunes the floor(rho n) least important entries of each group of n consecutive ones."""
-    mask = np.ones(len(importance), np.bool_)
-    start = 0
-    for size in groups:  # a handful of layers
-        _prune(mask[start : start + size], importance[start : start + size], math.floor(prune_ratio * size))
-        start += size
-    return mask
-
-
-def _prune(mask: Mask, importance: NDArray[np.floating], count: int) -> None:
-    """Clear ``count`` entries of the mask: all below the count-th smallest value, and the first of those equal to it."""
-    if count == 0:
-        return
-    bar = np.partition(importance, count - 1)[count - 1]
-    below = importance < bar
-    mask[below] = False
-    mask[np.flatnonzero(importance == bar)[: count - np.count_nonzero(below)]] = False
+def keep_mask(
+    importance: NDArray[np.floating], groups: Sequence[int], prune_ratio: float, rotation: Rotation = NONE, turn: Turn = FIRST
+) -> Mask:
+    """Mask (N,) that prunes floor(rho n) of each group of n consecutive entries: the least important ones, or those whose turn it is."""
+    ends = np.cumsum(groups)
+    parts = (importance[end - size : end] for end, size in zip(ends, groups, strict=True))
+    return np.concatenate([rotation.kept(part, len(part) - math.floor(prune_ratio * len(part)), turn) for part in parts])
 
 
 def running_gradient(old: Vector, new: Vector, memory: float) -> Vector:

@@ -28,9 +28,15 @@ def pruning_curve(weights: Vector, importance: NDArray[np.floating], groups: Seq
         summed = np.concatenate([[0.0], np.cumsum(squares[part][np.argsort(importance[part], kind="stable")])])
         total += np.interp(ratio * size, np.arange(size + 1), summed)
         start += size
-    if not (np.isfinite(total[-1]) and total[-1] > 0):
+    return curve_of_losses(total, float(total[-1]))
+
+
+def curve_of_losses(losses: NDArray[np.float64], whole: float) -> PruningCost | None:
+    """The curve from squared norms lost (``KNOTS``,) at evenly spaced ratios and that of the ``whole`` u; None unless that is > 0."""
+    if not (np.isfinite(whole) and whole > 0):
         return None
-    return PruningCost(ratio, _convex_below(ratio, total / total[-1]))
+    ratio = np.linspace(0.0, 1.0, KNOTS)
+    return PruningCost(ratio, _convex_below(ratio, losses / whole))
 
 
 def _convex_below(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cosim.interfaces import FloatArray, IntArray
 from cosim.learn.chain import Network
 from cosim.learn.layers import Mask, Shape, Vector
+from cosim.learn.rotation import Rotation
 from cosim.learn.split import Parts
 from cosim.rng import Streams
 
@@ -88,8 +89,9 @@ class Model(Protocol):
 class LocalTask:
     """What a device starts its local work from; nobody writes to these arrays.
 
-    ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,);
-    ``personal``: v_k. ``round``: the one that this work belongs to. ``dense_gradient``: the gradient of pruned weights is wanted too.
+    ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,), or (N + M,) where
+    whole units are removed; ``personal``: v_k. ``round``: the one that this work belongs to. ``dense_gradient``: the gradient
+    of pruned weights is wanted too.
     """
 
     parts: Parts
@@ -170,7 +172,7 @@ class Trainer(Protocol):
         ...
 
     def train(self, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
-        """Each task is one device's local work, with the device's own generator.
+        """Each task is one device's local work, with the device's own generator. Their networks may differ in width.
 
         A pure function of its arguments: called from several threads at once.
         """
@@ -180,7 +182,8 @@ class Trainer(Protocol):
 class Pruner(Protocol):
     """Role ``pruner``: which weights matter, who decides it, and among which weights they compete.
 
-    ``gradient_memory``: None where ``importance`` needs no gradient; else the share of the past in the running
+    ``granularity``: whether single weights go or whole units; ``multiple``: of how many filters, see ``masking.Structured``. ``turning``:
+    how the kept ones rotate. ``gradient_memory``: None where ``importance`` needs no gradient; else the share of the past in the running
     gradient, which the deciding side keeps.
     """
 
@@ -188,6 +191,12 @@ class Pruner(Protocol):
     def side(self) -> Literal["server", "device"]: ...
     @property
     def scope(self) -> Literal["layer", "global"]: ...
+    @property
+    def granularity(self) -> Literal["unstructured", "structured"]: ...
+    @property
+    def multiple(self) -> int: ...
+    @property
+    def turning(self) -> Rotation: ...
     @property
     def gradient_memory(self) -> float | None: ...
     def importance(self, weights: Vector, gradient: Vector | None, rng: np.random.Generator) -> NDArray[np.floating]:
@@ -198,7 +207,7 @@ class Pruner(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class SharedUpdate:
-    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask (N,), and its weight > 0."""
+    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask as in ``LocalTask``, and its weight > 0."""
 
     shared: Vector
     mask: Mask

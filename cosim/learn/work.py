@@ -11,10 +11,15 @@ and tau_v personal and tau_u global steps, one after the other:
 A pruned weight costs nothing (sparse kernels at full efficiency), so layer l with kept fraction y_l costs y_l F_l. A pruner
 that needs the gradients of pruned weights is charged b tau_u sum_l (1 - y_l) F_l for them. A device with a whole model of its own
 trains it apart from the global one: 3 F_l for every layer and step of either.
+
+Where whole units are removed, a layer's work is that of its real, smaller shape, personal layers' included; what is removed has no
+gradient, and nothing is charged for it. Work then goes with about the square of a layer's width, as parameters do: how the plan
+bounds it by a line in y is told in ``masking``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -22,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.interfaces import FloatArray, IntArray, Workload
-from cosim.learn.codec import UploadFormat, bitmap_bits
+from cosim.learn.codec import UploadFormat
+from cosim.learn.masking import masking
 from cosim.learn.roles import Codec, Pruner, Steps
 from cosim.learn.split import Parts
 from cosim.learn.values import Float32
@@ -31,10 +37,14 @@ from cosim.learn.values import Float32
 @final
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A round's work of each device [FLOP]: ``fixed`` (n,), and ``sparse`` (n, layers), which shrinks with each of ``prunable_layers``."""
+    """A round's work of each device [FLOP]: ``fixed`` (n,), and ``sparse`` (n, layers), which shrinks with each of ``prunable_layers``.
+
+    ``personal`` (n, personal layers): the part of ``fixed`` that shrinks with the weights that read removed units.
+    """
 
     fixed: FloatArray
     sparse: FloatArray
+    personal: FloatArray
 
     @classmethod
     def of(cls, parts: Parts, steps: Steps, batch: IntArray, *, dense_gradient: bool) -> Work:
@@ -50,7 +60,18 @@ class Work:
             personal, shared = (passes * flops)[:, own], (passes * flops)[:, ~own]
         sparse = shared[:, [layer.weights > 0 for layer in parts.shared]]
         dense = np.outer(shared_steps, parts.shared_flops) if dense_gradient else np.zeros_like(sparse)
-        return cls(batch * (personal.sum(axis=1) + dense.sum(axis=1)), batch[:, None] * (sparse - dense))
+        reading = np.zeros_like(personal) if parts.copy else batch[:, None] * personal
+        return cls(batch * (personal.sum(axis=1) + dense.sum(axis=1)), batch[:, None] * (sparse - dense), reading)
+
+    def submodels(
+        self, device_ids: IntArray, kept: NDArray[np.integer], sizes: Sequence[int], reading: FloatArray | None = None
+    ) -> FloatArray:
+        """Work (n,) [FLOP] of sub-models that keep ``kept`` (n, layers) of the ``sizes`` weights.
+
+        ``reading`` (n, personal layers): the share of their weights that personal layers use; None: all.
+        """
+        flops: FloatArray = self.fixed[device_ids] + (kept * (self.sparse[device_ids] / np.array(sizes))).sum(axis=1)
+        return flops if reading is None else flops - (self.personal[device_ids] * (1.0 - reading)).sum(axis=1)
 
 
 def _passes(trained: NDArray[np.bool_]) -> FloatArray:
@@ -60,44 +81,31 @@ def _passes(trained: NDArray[np.bool_]) -> FloatArray:
     return passes
 
 
-def submodel_flops(parts: Parts, work: Work, device_ids: IntArray, kept: NDArray[np.integer]) -> FloatArray:
-    """Work (n,) [FLOP] of sub-models that keep ``kept`` (n, layers) weights."""
-    per_weight = work.sparse[device_ids] / np.array(parts.prunable_sizes)
-    flops: FloatArray = work.fixed[device_ids] + (kept * per_weight).sum(axis=1)
-    return flops
-
-
 def upload_format(parts: Parts, pruner: Pruner, codec: Codec) -> UploadFormat:
     """How updates of these parts are sent: the mask goes along where the device decides it."""
-    return UploadFormat(parts.prunable_sizes, parts.unprunable, codec, mask_known=pruner.side == "server")
+    rule = masking(parts, pruner)
+    values = parts.prunable + parts.unprunable - sum(rule.sizes)
+    return UploadFormat(rule.sizes, values, codec, mask_known=pruner.side == "server", units=rule.units)
 
 
 def workload(parts: Parts, work: Work, pruner: Pruner, codec: Codec, *, weight: FloatArray) -> Workload:
-    """Bounds for planning, valid for every mask of the pruner.
+    """Bounds for planning, valid for every mask of the pruner: see ``masking``.
 
     A ratio rho prunes floor(rho n) > rho n - 1 of a group of n weights, so a group may keep one weight more than (1 - rho) n:
     the fixed parts contain that one. Bits: header, M values, what the codec adds, rounding, and the bitmap, if the device sends its
     mask. The download is float32, whatever the codec: all devices hear the same broadcast, and train from exactly this u.
-    Work, scope ``layer``: with c_l = F_l / N_l the work per weight, sum_l kept_l c_l <= y sum_l F_l + sum_l c_l. Scope
-    ``global``: masks may prune the cheapest weights first, but each pruned weight saves at least c = min_l c_l, so
-    sum_l kept_l c_l <= F - c (N - kept) <= F - c N + c + y c N.
     """
-    total, per_weight = work.sparse.sum(axis=1), work.sparse / np.array(parts.prunable_sizes)
-    if pruner.scope == "layer":
-        slope, rest, groups = total, per_weight.sum(axis=1), len(parts.prunable_sizes)
-    else:
-        cheapest = per_weight.min(axis=1)
-        slope, rest, groups = cheapest * parts.prunable, total - cheapest * (parts.prunable - 1), 1
-    upload = upload_format(parts, pruner, codec)
-    download = UploadFormat(upload.sizes, upload.unprunable, Float32(), mask_known=True).bits(parts.prunable)
-    download += bitmap_bits(parts.prunable) if pruner.side == "server" and pruner.gradient_memory is not None else 0
+    rule, upload = masking(parts, pruner), upload_format(parts, pruner, codec)
+    fixed_flops, prunable_flops = rule.flops_bound(work)
+    download = UploadFormat(upload.sizes, upload.unprunable, Float32(), mask_known=True).bits(rule.length)
+    download += upload.bitmap_bits if pruner.side == "server" and pruner.gradient_memory is not None else 0
     devices = len(weight)
     return Workload(
         weight=weight,
-        fixed_flops=work.fixed + rest,
-        prunable_flops=slope,
-        fixed_bits=np.full(devices, float(upload.fixed_bits + codec.value_bits * groups)),
-        prunable_bits=np.full(devices, float(codec.value_bits * parts.prunable)),
+        fixed_flops=fixed_flops,
+        prunable_flops=prunable_flops,
+        fixed_bits=np.full(devices, float(upload.fixed_bits + codec.value_bits * rule.least)),
+        prunable_bits=np.full(devices, float(codec.value_bits * rule.removable)),
         download_bits=np.full(devices, float(download)),
-        prunable_parameters=parts.prunable,
+        prunable_parameters=rule.removable,
     )

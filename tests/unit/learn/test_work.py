@@ -6,7 +6,7 @@ from cosim.learn.pruner import Magnitude, Random, Taylor, keep_mask
 from cosim.learn.split import Parts, Split
 from cosim.learn.trainer import SGD
 from cosim.learn.values import Float16, Float32, Int8
-from cosim.learn.work import Work, submodel_flops, upload_format, workload
+from cosim.learn.work import Work, upload_format, workload
 
 CHAIN = CNN().network((1, 28, 28), 10)
 PARTS = Parts.of(CHAIN, Split())
@@ -18,6 +18,10 @@ BOTH = np.arange(2)
 def work_of(trainer, parts=PARTS, batch=BATCH, *, dense_gradient=False):
     steps = trainer.steps(np.full(len(batch), 200), personal=bool(parts.personal))
     return Work.of(parts, steps, batch, dense_gradient=dense_gradient)
+
+
+def submodel_flops(parts, work, device_ids, kept):
+    return work.submodels(device_ids, kept, parts.prunable_sizes)
 
 
 def kept_of(mask):
