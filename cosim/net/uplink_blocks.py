@@ -53,7 +53,7 @@ def in_proportion(weight: FloatArray, room: IntArray, blocks: int, offset: float
         open_ = np.where(given < room, weight, 0.0)
         if not open_.any():
             open_ = np.where(given < room, 1.0, 0.0)
-        ends = np.cumsum(open_)
+        ends = np.cumsum(open_ / open_.max())
         ends = np.floor(ends * (blocks / ends[-1]) + offset + 1e-9).astype(np.int64)  # the last one is blocks, whatever the offset
         more = np.minimum(np.diff(ends, prepend=0), room - given)
         given += more

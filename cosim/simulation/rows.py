@@ -90,7 +90,7 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
 
 def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | None, round_index: int) -> Columns:
     """What became of works (m,) that ended in this round, ``merged`` (m,) those whose updates were aggregated."""
-    status = np.where(merged, "arrived", np.where(works.gone, "dropped", "late"))
+    status = np.where(merged, "arrived", np.where(works.gone, "dropped", "late")).astype("<U10")
     if update is not None:
         status[np.isin(works.device_ids, update.rejected)] = "rejected"
     return {

@@ -39,7 +39,8 @@ def test_a_device_more_changes_nobody_elses_world():
     assert np.array_equal(one.gain(times, ids), other.gain(times, ids))
     assert np.array_equal(one.frequency_hz(ids), other.frequency_hz(ids))
     for index in range(3):
-        assert np.array_equal(one.straggler_factor(index, ids), other.straggler_factor(index, ids))
+        begin_s, nominal_s = np.full(len(ids), 3.0 * index), np.full(len(ids), 0.5)
+        assert np.array_equal(one.straggler_factor(index, ids, begin_s, nominal_s), other.straggler_factor(index, ids, begin_s, nominal_s))
 
 
 def test_another_seed_is_another_world(tmp_path):

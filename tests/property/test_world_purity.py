@@ -56,7 +56,11 @@ def radio(w, times, ids):
 
 def devices(w, times, ids):
     """Everything that is an array over devices."""
-    return np.array([[w.online(t, ids), w.next_change_s(t, ids), w.straggler_factor(int(t), ids), w.frequency_hz(ids)] for t in times])
+    nominal_s = np.full(len(ids), 0.5)
+    return np.array([
+        [w.online(t, ids), w.next_change_s(t, ids), w.straggler_factor(int(t), ids, nominal_s * t, nominal_s), w.frequency_hz(ids)]
+        for t in times
+    ])  # fmt: skip
 
 
 many_times = st.lists(st.floats(0.0, 90.0) | st.integers(0, 900).map(lambda i: i / 10), min_size=1, max_size=12)

@@ -65,7 +65,7 @@ def test_the_sections_are_those_of_the_contract():
         "round",
         "trace",
     ]
-    assert list(Scenario().round.model_dump()) == ["policy", "latency_threshold", "prune_max", "csi", "selection"]
+    assert list(Scenario().round.model_dump()) == ["policy", "latency_threshold", "prune_max", "energy", "csi", "selection"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -87,8 +87,17 @@ def my_models(monkeypatch):
     return "my_models"
 
 
+@pytest.fixture
+def data(tmp_path):
+    """A path without ending: ``.npz`` and ``.csv`` hold samples of three classes."""
+    images, labels = np.zeros((9, 28, 28), np.float32), np.arange(9) % 3
+    np.savez(tmp_path / "data.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    (tmp_path / "data.csv").write_text("a,b,class\n" + "".join(f"{k},{-k},{k % 3}\n" for k in range(30)))
+    return tmp_path / "data"
+
+
 @pytest.mark.parametrize(("role", "kind"), [(role, kind) for role, found in KINDS.items() for kind in found])
-def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path, my_models):
+def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path, my_models, data):
     places = {
         "pathloss": "channel.", "shadowing": "channel.", "fading": "channel.", "rate": "uplink.", "policy": "round.", "csi": "round.",
         "selection": "round.", "dataset": "learning.", "partition": "learning.", "model": "learning.", "trainer": "learning.",
@@ -100,6 +109,9 @@ def test_every_kind_survives_a_round_trip(role, kind, load, tmp_path, my_models)
         ("model", "torch_module"): {"learning.model.factory": f"{my_models}:make"},
         ("rate", "nr_mcs"): {"uplink.kind": "proportional_fair"},
         ("mobility", "recorded"): {"mobility.file": str(Path("scenarios/traces/streets_12dev.csv").absolute())},
+        ("dataset", "digits"): {"learning.model.kind": "mlp"},
+        ("dataset", "npz"): {"learning.dataset.file": f"{data}.npz"},
+        ("dataset", "table"): {"learning.dataset.file": f"{data}.csv", "learning.dataset.label": "class", "learning.model.kind": "mlp"},
     }.get((role, kind), {})
     scenario = load("seed: 1", {f"{places.get(role, '')}{role}.kind": kind, **required})
     scenario.dump(tmp_path / "resolved.yaml")
