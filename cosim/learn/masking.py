@@ -160,7 +160,7 @@ class Structured:
     """Whole units: they go step by step until at least floor(rho N) parameters are gone, N being what the narrowest network lacks.
 
     A step leaves a convolution a multiple of ``multiple`` filters, or fewer, a power of two; dense layers lose one unit. Scope ``layer``:
-    of all kinds of units about the same share goes: the j-th of n is at place (j - 1/2)/n in the order, a step at the mean of its units.
+    of all kinds of units about the same share goes: the j-th of n is at place (j - 1/2)/n in the order, a step at that of its first.
     What a convolution's step takes too much comes back as hidden units; if more than N/16 is still
     too much, hidden units go in its place.
     Scope ``global``: the place is the importance. The last unit of each kind stays.
@@ -242,7 +242,7 @@ class Structured:
     def _even(self) -> _Steps:
         """The steps for scope ``layer``."""
         widths = self.of.widths(self.multiple)
-        return _sorted([1.0 - (width[:-1] + width[1:]) / (2 * width[0]) for width in widths], widths)
+        return _sorted([1.0 - (width[:-1] - 0.5) / width[0] for width in widths], widths)
 
     def _ranked(self, score: FloatArray) -> _Steps:
         """The steps for scope ``global``, from the importance of units."""
