@@ -9,7 +9,7 @@ import numpy as np
 
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
-from cosim.interfaces import FloatArray, IntArray
+from cosim.interfaces import BoolArray, FloatArray, IntArray
 from cosim.learn.layers import Vector
 from cosim.learn.roles import Merged, SharedUpdate
 
@@ -40,9 +40,11 @@ class KeptAverage(Component):
         """The new u; ``updates`` are consumed one at a time, so they need not be in memory together."""
         total, mass, keepers = np.zeros(len(shared)), np.zeros(len(shared)), np.zeros(len(shared), np.int64)
         for update in updates:  # as they come: one after another, in the order of the devices
-            kept = np.ones(len(shared), np.bool_)
-            kept[: len(update.mask)] = update.mask
             total += update.weight * update.shared
+            kept: BoolArray | bool = True
+            if not update.mask.all():
+                kept = np.ones(len(shared), np.bool_)
+                kept[: len(update.mask)] = update.mask
             mass += update.weight * kept
             keepers += kept
         merged = np.divide(total, mass, out=shared.astype(np.float64), where=mass > 0)

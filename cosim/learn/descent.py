@@ -118,7 +118,7 @@ class _Part:
     def prune(self, masks: np.ndarray) -> None:
         """Masks (devices, N): pruned entries become zero and stay that."""
         if not masks.all():
-            self._mask = torch.from_numpy(masks)
+            self._mask = torch.from_numpy(masks.astype(np.float32))  # as numbers: many times as fast as truth values
             self.vector[:, : masks.shape[1]].mul_(self._mask)
             if self._anchor is not None:
                 self._anchor.copy_(self.vector)

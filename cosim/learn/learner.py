@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, final
 
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 
 class _Outcome(NamedTuple):
-    """What a device's finished tickets gave: its state after the last one, and the last one's result."""
+    """What a device's finished tickets gave: its state after the last one, that one's result, and its update as the server has it.
+
+    ``received``: None where nothing arrives, or what arrives is rejected.
+    """
 
     personal: Vector
     gradient: Vector | None
     last: LocalResult
+    received: Vector | None
 
 
 @final
@@ -181,22 +186,20 @@ class FederatedLearner:
         with training_threads(self._workers) as pool:
             tickets_of = list(work.values())
             jobs = [tickets_of[i : i + together] for i in range(0, len(tickets_of), together)]
-            outcomes = chain.from_iterable(pool.map(self._train, jobs))
+            outcomes = chain.from_iterable(pool.map(partial(self._train, senders=senders), jobs))
             for (device, tickets), outcome in zip(work.items(), outcomes, strict=True):
                 self._personal[device] = outcome.personal
                 if self._device_gradient and self._gradient is not None:
                     self._gradient[device] = outcome.gradient
                 train_loss[device] = outcome.last.train_loss
-                if device in senders:
-                    received = self._received(tickets[-1], outcome.last)
-                    if received is None:
-                        rejected.append(device)
-                    else:
-                        ticket = tickets[-1]
-                        if mixing is not None:
-                            base = ticket.shared if mixing.reference == "own" else self._shared
-                            received = mixed(received, ticket.mask, self._shared, base, senders[device])
-                        yield SharedUpdate(received, ticket.mask, float(self._weight[device]))
+                received, ticket = outcome.received, tickets[-1]
+                if device in senders and received is None:
+                    rejected.append(device)
+                elif received is not None:
+                    if mixing is not None:
+                        base = ticket.shared if mixing.reference == "own" else self._shared
+                        received = mixed(received, ticket.mask, self._shared, base, senders[device])
+                    yield SharedUpdate(received, ticket.mask, float(self._weight[device]))
 
     def _received(self, ticket: Ticket, result: LocalResult) -> Vector | None:
         """The update as the server has it, encoded and decoded; None where it diverged, or is beyond the codec's range."""
@@ -207,8 +210,11 @@ class FederatedLearner:
         except ValueError:
             return None
 
-    def _train(self, work: Sequence[list[Ticket]]) -> list[_Outcome]:
-        """Some devices' tickets, each device's in turn. Where training diverges, what stays on the device is as it was before."""
+    def _train(self, work: Sequence[list[Ticket]], senders: Collection[int]) -> list[_Outcome]:
+        """Some devices' tickets, each device's in turn, and the uploads of those among them that are ``senders``.
+
+        Where training diverges, what stays on the device is as it was before.
+        """
         devices = [tickets[0].device for tickets in work]
         personal, last = [self._personal[device] for device in devices], {}
         gradients = [self._gradient[device] if self._device_gradient and self._gradient is not None else None for device in devices]
@@ -222,7 +228,8 @@ class FederatedLearner:
                 if result.finite:
                     personal[i] = result.personal
                     gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
-        return [_Outcome(personal[i], gradients[i], last[i]) for i in range(len(work))]
+        received = [self._received(tickets[-1], last[i]) if devices[i] in senders else None for i, tickets in enumerate(work)]
+        return [_Outcome(personal[i], gradients[i], last[i], received[i]) for i in range(len(work))]
 
     def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
         return LocalTask(
