@@ -27,7 +27,8 @@ from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
 from cosim.net.energy import EnergyBudget
 from cosim.net.geometry import Area, Devices, Site
-from cosim.policy import Policy, Stop
+from cosim.policy.state import Policy
+from cosim.policy.stop import Stop
 from cosim.trace.settings import TraceSettings
 
 

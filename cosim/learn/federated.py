@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from cosim.catalog import Node, default
 from cosim.component import Component, quantity
-from cosim.learn.masking import masking
 from cosim.learn.roles import Aggregator, Codec, Dataset, Model, Partition, Pruner, ServerOptimizer, Trainer
 from cosim.learn.split import Parts, Split
 from cosim.rng import Streams
@@ -43,7 +42,11 @@ class Federated(Component):
     def _fits(self) -> Self:
         """The parts must fit each other; known without loading data."""
         self.partition.check(self.dataset.classes)
-        masking(self.parts(), self.pruner)
+        parts = self.parts()
+        if self.pruner.granularity == "structured":  # not every network has units that can go
+            from cosim.learn.masking import masking
+
+            masking(parts, self.pruner)
         return self
 
     def parts(self) -> Parts:

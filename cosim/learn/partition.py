@@ -6,7 +6,6 @@ from typing import Any, Final, Literal, final
 
 import numpy as np
 from pydantic import Field
-from scipy.special import ndtri
 
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
@@ -39,6 +38,8 @@ class Sizes(Component):
         """n_k (devices,)."""
         if not self.spread:
             return np.full(devices, usual)
+        from scipy.special import ndtri
+
         chance = np.maximum(streams.uniform("data", devices, _SIZES), 1e-12)
         exponent = self.spread * (ndtri(chance) if self.distribution == "log_normal" else -np.log(2.0 * chance))
         sizes = np.rint(usual * np.exp(np.minimum(exponent, 50.0)))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal, cast, final
 import numpy as np
 
 from cosim.component import Component, quantity
-from cosim.net.transfer import Medium, Transfers
-from cosim.net.uplink import Ideal
 
 if TYPE_CHECKING:
     from cosim.interfaces import FloatArray, GainSource, IntArray
@@ -57,6 +55,9 @@ class Downlink(Component):
 
         ``snr_per_gain_hz``: SNR in 1 Hz per unit of gain at the site's whole power. Raises SimulationError for a link that is too weak.
         """
+        from cosim.net.transfer import Medium, Transfers
+        from cosim.net.uplink import Ideal
+
         n = len(device_ids)
         share = 1.0 / max(1, n) if self.mode == "unicast" else 1.0
         if self.mode == "multicast":

@@ -13,7 +13,7 @@ import simpy
 from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
 from cosim.net.transfer import Medium, Transfers
-from cosim.policy import AtWork, RoundState
+from cosim.policy.state import AtWork, RoundState
 from cosim.simulation.charge import awake, charge, drain, next_online_s
 from cosim.simulation.events import round_events
 from cosim.simulation.plan import plan_round
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from cosim.interfaces import BoolArray, FloatArray, IntArray, Submodels, Update
-    from cosim.policy import Decision
+    from cosim.policy.state import Decision
     from cosim.simulation.parts import Parts
     from cosim.simulation.plan import Plan
     from cosim.trace.checkpoint import Arrays

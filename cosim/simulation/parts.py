@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from cosim.net.geometry import Devices, Site
     from cosim.net.power import PowerLaw
     from cosim.net.world import World
-    from cosim.policy import Policy, Stop
+    from cosim.policy.state import Policy
+    from cosim.policy.stop import Stop
     from cosim.rng import Streams
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from cosim.policy import AtWork, FedAsync, FedBuff, Hinge, Polynomial, RoundState, Tiers, staleness_weight
+from cosim.policy.asynchronous import FedAsync, FedBuff, Tiers
+from cosim.policy.staleness import Hinge, Polynomial, staleness_weight
+from cosim.policy.state import AtWork, RoundState
 
 
 def state(arrival_s, gone=(), staleness=None, rank=None):

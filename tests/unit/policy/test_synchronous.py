@@ -5,7 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from cosim.interfaces import Evaluation
-from cosim.policy import Deadline, FirstM, RelativeToPlan, RoundState, Stop, WaitAll
+from cosim.policy.state import RoundState
+from cosim.policy.stop import Stop
+from cosim.policy.synchronous import Deadline, FirstM, RelativeToPlan, WaitAll
 
 
 def state(**changed):
