@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev style chromium
 	$(BIN)/python -m pytest -n 2 --quiet -m "not full"
 
-test-full: $(VENV)/installed-dev style chromium
+test-full: $(VENV)/installed-full style chromium
 	$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/installed-dev
@@ -57,4 +57,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(INSTALL) --no-build-isolation --editable ".[dev,sionna,sumo,tensorboard]"
+	touch $@
+
+# Ray, and other programs that read the tables: what the long checks need beyond the others.
+$(VENV)/installed-full: $(VENV)/installed-dev
+	$(INSTALL) --no-build-isolation --editable ".[ray,readers]"
 	touch $@
