@@ -42,7 +42,7 @@ def ratio_against_gain(run: Run) -> Panel | None:
     )
     caption = (
         "Each dot is a device in a round: how well the planner thought it is heard, how much of its model was pruned, and, as colour, the "
-        "bandwidth it was given. Devices at one gain differ in computing speed and in the company of the round."
+        "bandwidth it was given. Devices at one gain differ in computing speed and in who else shared the band in that round."
     )
     return Panel("Pruning and the channel", caption, figure([dots], x="planned gain [dB]", y="pruning ratio", height=560))
 
@@ -125,5 +125,8 @@ def status_map(run: Run) -> Panel:
         xgap=1,
         ygap=1,
     )
-    caption = "The same device by device: a coloured row is a device that is often missing, a coloured column a round that went badly."
+    caption = (
+        "The same device by device. A row in another colour than that of arrived is a device that is often missing, a column a round that "
+        "went badly."
+    )
     return Panel("Device by device", caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(cells.x)))

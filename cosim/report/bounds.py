@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import plotly.graph_objects as go
 
 from cosim.report import insight
-from cosim.report.style import SCALE, Panel, colour_bar, figure, numbers, some_rounds
+from cosim.report.style import SCALE, Panel, colour_bar, figure, log_axis, numbers, some_rounds
 from cosim.report.summary import MOST_DEVICES, UNKNOWN, percent_text, quantity_text, ratio_text, table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _why(known: pd.DataFrame) -> Panel:
         x=ends,
         y=ends,
         mode="lines",
-        name="as long",
+        name="equally long",
         line={"color": "#5f6368", "dash": "dot", "width": 1},
         hoverinfo="skip",
     )
@@ -55,8 +55,8 @@ def _why(known: pd.DataFrame) -> Panel:
         "would have sent in the share of the band that it was given. Above the line (circles) it lacked radio, below (diamonds) computing "
         "speed. Bright: much was pruned."
     )
-    axes = {"xaxis_type": "log", "yaxis_type": "log", "xaxis_minor_ticks": "outside"}
-    made = figure([*dots, line], x="computing, unpruned [s]", y="upload, unpruned [s]", height=560, **axes)
+    made = figure([*dots, line], x="computing, unpruned [s]", y="upload, unpruned [s]", height=560)
+    made.update_xaxes(log_axis(shown["prunable_time_s"])).update_yaxes(log_axis(shown["full_upload_s"]))
     return Panel("Why devices were pruned", caption, made)
 
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 PHASES = {
     "t_download_s": ("download", SKY),
     "t_compute_s": ("compute", GREEN),
-    "t_wait_s": ("waiting", GREY),
+    "t_wait_s": ("waiting for own work", GREY),
     "t_upload_s": ("upload", BLUE),
-    "t_idle_s": ("idle", PALE),
+    "t_idle_s": ("waiting for others", PALE),
 }
 MOST_STEPS = 500
 
@@ -72,8 +72,9 @@ def latency_over_time(run: Run) -> Panel | None:
         if rounds[name].notna().any()
     ]
     caption = (
-        "How long each round took. Realised above planned: fading, stragglers or whole resource blocks made it longer than the plan, "
-        "which knows only averages, foresaw."
+        "How long each round took. The threshold is what the allocator's plan had to keep (round.latency_threshold of the scenario); "
+        "a plan that uses it in full lies on it. Realised above planned: fading, stragglers or whole resource blocks made it longer than "
+        "the plan, which knows only averages, foresaw."
     )
     return Panel("Latency of the rounds", caption, figure(lines, x=TIME_TITLE, y="latency [s]", yaxis_rangemode="tozero"))
 
@@ -147,7 +148,7 @@ def planned_against_realised(run: Run) -> Panel | None:
     )
     caption = (
         "Each dot is a device whose update arrived. Above the dotted line it took longer than planned. The colour is its compute time "
-        "over the nominal one: bright dots high up are stragglers, dark dots high up had a slow radio."
+        "over the nominal one: bright dots high up computed slowly, dark dots high up had a slow radio."
     )
     return Panel("Planned against realised", caption, figure([dots, line], x="planned [s]", y="realised [s]"))
 
@@ -172,8 +173,8 @@ def time_per_round(arrived: pd.DataFrame) -> Panel:
     mean = arrived.groupby("round")[list(PHASES)].mean()
     bars = _stack(mean.index.tolist(), mean, "round %{x}: %{y:.3g} s")
     caption = (
-        "What the average device did in each round; the height is the round's latency. Waiting: its own earlier work was not done yet. "
-        "Idle: it had finished and the round had not; the smaller that part, the better the allocation evens the devices out."
+        "What the average device did in each round; the height is the round's latency. Waiting for others: it had finished and the round "
+        "had not; the smaller that part, the better the allocation evens the devices out."
     )
     return Panel(
         "Per round",
@@ -195,7 +196,7 @@ def time_per_device(arrived: pd.DataFrame) -> Panel:
 
 def _stack(x: list[int] | list[str], mean: pd.DataFrame, hover: str) -> list[go.Bar]:
     return [
-        go.Bar(x=x, y=numbers(mean[name], 4), name=label, marker={"color": colour}, hovertemplate=hover)
+        go.Bar(x=x, y=numbers(mean[name], 4), name=label, marker={"color": colour}, hovertemplate=f"{label}, {hover}<extra></extra>")
         for name, (label, colour) in PHASES.items()
         if mean[name].max() > 0
     ]

@@ -88,6 +88,6 @@ def accuracy_per_device(run: Run) -> Panel | None:
     ]
     caption = (
         f"Every device after round {int(last['round'].iloc[0])}, from the worst to the best. The distance between ring and dot is what "
-        "pruning costs that device."
+        "pruning costs that device; where the dot is higher, the pruned model does better on its test data."
     )
     return Panel("Accuracy of each device", caption, figure(dots, x="devices, worst to best", y="accuracy", yaxis_range=[0, 1.02]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from html import escape
+import re
+from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -58,7 +59,7 @@ def document(title: str, body: str) -> str:
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-{body}
+{with_contents(body)}
 <script>{_asset("page.js")}</script>
 </body>
 </html>
@@ -79,6 +80,13 @@ def _body(run: Run, name: str) -> str:
 {section("All rounds", summary.rounds_table(run))}
 {section("How to get this run again", _reproduction(run))}
 </main>"""
+
+
+def with_contents(body: str) -> str:
+    """A page's body with links to its sections below its header."""
+    titles = re.findall(r"<section[^>]*><h2>(.*?)</h2>", body)
+    links = "".join(f'<li><a href="#{anchor(unescape(title))}">{title}</a></li>' for title in titles)
+    return body.replace("</header>", f'<nav aria-label="sections"><ul class="facts">{links}</ul></nav></header>', 1)
 
 
 def _asset(name: str) -> str:
@@ -118,7 +126,12 @@ def _answers(run: Run) -> str:
 
 def section(title: str, body: str) -> str:
     """A section of the page; nothing without a body."""
-    return f"<section><h2>{escape(title)}</h2>{body}</section>" if body else ""
+    return f'<section id="{anchor(title)}"><h2>{escape(title)}</h2>{body}</section>' if body else ""
+
+
+def anchor(title: str) -> str:
+    """Where a link to a section of the page goes."""
+    return "-".join(re.findall(r"[a-z]+", title.lower()))
 
 
 def figures(title: str, panels: list[Panel], first: int, more: str = "") -> str:
@@ -136,8 +149,8 @@ def _figure(panel: Panel, number: int) -> str:
     note = f'<p class="note" aria-live="polite">{escape(panel.notes.get(panel.first, ""))}</p>' if panel.notes else ""
     return f"""<figure>
 <h3>{escape(panel.title)}</h3>
-{note}<div class="plot" style="height:{height}px" role="img" aria-label="{escape(panel.title)}" data-figure="figure-{number}"></div>
-<script type="application/json" id="figure-{number}">{data}</script>
+<div class="plot" style="height:{height}px" role="img" aria-label="{escape(panel.title)}" data-figure="figure-{number}"></div>
+{note}<script type="application/json" id="figure-{number}">{data}</script>
 <figcaption>{escape(panel.caption)}</figcaption>
 </figure>
 """

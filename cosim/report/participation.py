@@ -84,7 +84,7 @@ def _infeasible(run: Run) -> str:
     rounds = run.rounds
     failed = rounds[~rounds["feasible"]]
     if failed.empty:
-        return "Every round could serve all of its devices within the latency threshold."
+        return "In every round the plan served all devices within the latency threshold."
     refused = run.devices[run.devices["status"] == "infeasible"].groupby("round").size().reindex(failed["round"], fill_value=0)
     which = _some([int(index) for index in failed["round"]])
     parts = [f"{len(failed)} of {len(rounds)} rounds could not serve every device within the latency threshold ({which})."]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from cosim.report import insight, words
 from cosim.report.latency import PHASES
 from cosim.report.learning import TIME_TITLE
-from cosim.report.style import BLACK, ORANGE, PALE, Panel, figure, numbers, slider, some_rounds
+from cosim.report.style import BLACK, ORANGE, Panel, figure, numbers, slider, some_rounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +23,10 @@ MOST_FRAMES: Final = 120
 MOST_CELLS: Final = 40_000
 PARTS: Final = {
     "t_download_s": PHASES["t_download_s"],
-    "t_wait_s": ("waiting for own work", PHASES["t_wait_s"][1]),
+    "t_wait_s": PHASES["t_wait_s"],
     "t_compute_s": PHASES["t_compute_s"],
     "t_upload_s": PHASES["t_upload_s"],
-    "t_rest_s": ("waiting for others", PALE),
+    "t_rest_s": PHASES["t_idle_s"],
 }
 """What a device does in a round, in this order: column, name, colour."""
 
@@ -57,11 +57,11 @@ def one_round(run: Run, rows: pd.DataFrame) -> Panel:
     first = max(shown, key=lambda index: _overrun(totals[index]))
     made = figure(moments[first], x="time since the round began [s]", y="device", height=_height(height), barmode="stack", bargap=0.2)
     made.update_yaxes(**_names(by_round[first]), range=[height - 0.5, -0.5], showgrid=False)
-    made.update_xaxes(rangemode="tozero")
+    made.update_xaxes(range=_span(by_round[first], totals[first]))
     frames: list[dict[str, Any]] = []
     if len(shown) > 1:
         made.update_layout(sliders=[slider(shown, first, redraw=True)])
-        frames = [_frame(index, data, by_round[index]) for index, data in moments.items()]
+        frames = [_frame(index, data, by_round[index], totals[index]) for index, data in moments.items()]
     notes = {str(index): text for index, text in words.round_notes(run).items() if index in moments}
     some = f" The {MOST_BARS} devices that took longest are shown." if rows["device"].nunique() > MOST_BARS else ""
     caption = (
@@ -95,7 +95,7 @@ def _bars(group: pd.DataFrame, total: dict[Any, Any], columns: list[str], height
             orientation="h",
             name=PARTS[column][0],
             marker={"color": PARTS[column][1]},
-            hovertemplate="%{x} s",
+            hovertemplate=f"{PARTS[column][0]} %{{x}} s<extra></extra>",
         )
         for column in columns
     ]
@@ -113,9 +113,18 @@ def _names(group: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _frame(index: int, bars: list[Any], group: pd.DataFrame) -> dict[str, Any]:
+def _span(group: pd.DataFrame, total: dict[Any, Any]) -> list[float | None]:
+    """The stretch of time that a round needs on its axis."""
+    ends = [total["latency_s"], total["planned_latency_s"], group["done_s"].max()]
+    return [0.0, *numbers([1.04 * float(np.nanmax(ends))], 4)]
+
+
+def _frame(index: int, bars: list[Any], group: pd.DataFrame, total: dict[Any, Any]) -> dict[str, Any]:
     names = _names(group)
-    layout = {"yaxis": {"tickvals": names["tickvals"], "ticktext": names["ticktext"]}}
+    layout = {
+        "xaxis": {"range": _span(group, total)},
+        "yaxis": {"tickvals": names["tickvals"], "ticktext": names["ticktext"]},
+    }
     return {"name": str(index), "data": [{"x": bar.x} for bar in bars], "traces": list(range(len(bars))), "layout": layout}
 
 
@@ -156,7 +165,9 @@ def timeline(run: Run, rows: pd.DataFrame) -> Panel:
         "The whole run: each row is a device, from left to right simulated time. Lines are the ends of rounds. Pale before a line: "
         "devices that were done and waited for the last. White: the device did not take part. Drag to enlarge a part."
     )
-    return Panel("Timeline", caption, figure([cells, *keys, marks], x=TIME_TITLE, y="device", height=_height(len(devices))))
+    made = figure([cells, *keys, marks], x=TIME_TITLE, y="device", height=_height(len(devices)))
+    made.update_xaxes(range=[begin, end]).update_yaxes(range=[float(devices[0]) - 0.5, float(devices[-1]) + 0.5])
+    return Panel("Timeline", caption, made)
 
 
 def _doing(run: Run, rows: pd.DataFrame, devices: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -100,11 +100,21 @@ def log_shades(values: ArrayLike, title: str) -> dict[str, Any]:
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known) & (known > 0)]
     least, most = (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)
-    ticks = _ticks(least, most, (1, 2, 5))
-    if len(ticks) < 3:
-        ticks = _ticks(least, most, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)) or [least]
+    ticks = _log_ticks(least, most)
     bar = {**colour_bar(title), "tickvals": numbers(np.log10(ticks)), "ticktext": [f"{tick:.3g}" for tick in ticks]}
     return {"cmin": float(np.log10(least)), "cmax": float(np.log10(most)) + 1e-9, "colorbar": bar}
+
+
+def log_axis(values: ArrayLike) -> dict[str, Any]:
+    """A logarithmic axis for values > 0 whose ticks are labelled with the values themselves."""
+    known = np.asarray(values, np.float64)
+    ticks = _log_ticks(float(known.min()), float(known.max()))
+    return {"type": "log", "tickvals": numbers(ticks), "ticktext": [f"{tick:.3g}" for tick in ticks]}
+
+
+def _log_ticks(least: float, most: float) -> list[float]:
+    ticks = _ticks(least, most, (1, 2, 5))
+    return ticks if len(ticks) >= 3 else _ticks(least, most, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)) or [least]
 
 
 def _ticks(least: float, most: float, steps: tuple[float, ...]) -> list[float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from cosim.report import insight
 from cosim.trace.run import Run
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
         ("rounds", str(len(rounds)), f"{seconds_text(end_s)} simulated, {seconds_text(wall_s)} of wall time"),
         ("mean round", quantity_text(_mean(rounds["latency_s"]), "s"), f"planned {quantity_text(_mean(rounds['planned_latency_s']), 's')}"),
         ("updates arrived", percent_text(arrived / selected) if selected else UNKNOWN, f"{arrived} of {selected} selected"),
-        ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices"),
+        ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices, the unpruned too"),
         ("uplink", quantity_text(float(rounds["uplink_bits"].sum()), "bit"), "payload of all updates"),
         ("energy", quantity_text(float(rounds["energy_j"].sum()), "J"), "computing and transmitting, all devices"),
     ]
@@ -71,7 +72,7 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
 def _accuracy_cards(rounds: pd.DataFrame) -> list[tuple[str, str, str]]:
     kinds = {
         "accuracy_mean": ("accuracy, mean", "of the devices' own models"),
-        "accuracy_p10": ("accuracy, p10", "the tenth of the devices is worse"),
+        "accuracy_p10": ("accuracy, p10", "a tenth of the devices do worse"),
         "global_accuracy": ("accuracy, global", "one model, all test data"),
     }
     known = {name: rounds.loc[rounds[name].notna(), ["round", name]] for name in kinds}
@@ -101,8 +102,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def rounds_table(run: Run) -> str:
     """All rounds, evenly thinned beyond ``MOST_ROWS``."""
-    slowest = _slowest(run)
-    rounds = run.rounds.assign(slowest=[slowest.get(index, UNKNOWN) for index in run.rounds["round"]])
+    last = insight.stragglers(insight.device_rounds(run))
+    names = {index: f"{device} ({bound})" for index, device, bound in zip(last.index, last["device"], last["bound"], strict=True)}
+    rounds = run.rounds.assign(last=[names.get(index, UNKNOWN) for index in run.rounds["round"]])
     if len(rounds) > MOST_ROWS:
         rounds = rounds.iloc[np.unique(np.linspace(0, len(rounds) - 1, MOST_ROWS).astype(int))]
     columns: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -113,7 +115,7 @@ def rounds_table(run: Run) -> str:
         "threshold": ("latency_threshold_s", lambda value: quantity_text(value, "s")),
         "selected": ("devices_selected", lambda value: str(int(value))),
         "arrived": ("devices_arrived", lambda value: str(int(value))),
-        "last to arrive": ("slowest", str),
+        "last, because of": ("last", str),
         "pruning ratio": ("prune_ratio_mean", ratio_text),
         "uplink": ("uplink_bits", lambda value: quantity_text(value, "bit")),
         "energy": ("energy_j", lambda value: quantity_text(value, "J")),
@@ -125,16 +127,6 @@ def rounds_table(run: Run) -> str:
     shown = {title: entry for title, entry in columns.items() if rounds[entry[0]].notna().any()}
     cells = [[write(value) for value in rounds[name]] for name, write in shown.values()]
     return table(list(shown), zip(*cells, strict=True))
-
-
-def _slowest(run: Run) -> dict[int, str]:
-    """Round -> the device that arrived last, and what it spent most of its time on."""
-    phases = {"t_download_s": "download", "t_compute_s": "compute", "t_wait_s": "waiting", "t_upload_s": "upload"}
-    arrived = run.devices[(run.devices["status"] == "arrived") & run.devices["t_total_s"].notna()]
-    last = arrived.loc[arrived.groupby("round")["t_total_s"].idxmax()]
-    times = last[list(phases)].rename(columns=phases)
-    longest = zip(last["round"], last["device"], times.idxmax(axis=1), times.max(axis=1), strict=True)
-    return {index: f"{device} ({phase} {quantity_text(value, 's')})" for index, device, phase, value in longest}
 
 
 def misses(run: Run) -> str:

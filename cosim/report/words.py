@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cosim.trace.run import Run
+
+
+MOST_NAMED: Final = 4
 
 
 def answers(run: Run) -> list[tuple[str, str]]:
@@ -55,7 +58,7 @@ def _waiting(rows: pd.DataFrame) -> str:
     share = insight.waiting_share(rows)
     own = float(rows["t_wait_s"].sum() / max(rows["waiting_s"].sum(), 1e-300))
     kind = (
-        "nearly all of it for slower devices"
+        "at least 95 % of it for slower devices"
         if own < 0.05
         else f"{percent_text(own)} of it for the device's own earlier work, the rest for slower devices"
     )
@@ -77,7 +80,10 @@ def _pruned(rows: pd.DataFrame, known: pd.DataFrame) -> str:
     if known.empty:
         return ""
     radio = float((known["bound"] == insight.RADIO).mean())
-    others = " The others were compute-bound." if radio < 1 else ""
+    computing = known.loc[known["bound"] == insight.COMPUTING, "device"]
+    times = computing.groupby(computing).size().sort_values(ascending=False, kind="stable")
+    often = ", ".join(str(device) for device in times.index[:MOST_NAMED])
+    others = f" The others were compute-bound, most often device {often}." if radio < 1 else ""
     return (
         f"In {percent_text(len(known) / len(rows))} of the device rounds something was pruned, {percent_text(known['prune_ratio'].mean())} "
         f"of the model on average. {percent_text(radio)} of those devices were radio-bound: sending the whole model in their share of the "
@@ -131,8 +137,15 @@ def _rate(last: dict[Any, Any]) -> str:
     planned = (last["fixed_bits"] + (1 - last["prune_ratio"]) * last["prunable_bits"]) / max(last["plan_upload_s"], 1e-9)
     if not np.isfinite(planned) or np.isnan(last["t_upload_s"]) or not last["upload_s"] > 0:
         return ""
-    took = quantity_text(last["payload_bits"] / last["upload_s"], "bit/s")
-    return f"{took} in {quantity_text(last['bandwidth_hz'], 'Hz')}, planned were {quantity_text(planned, 'bit/s')}"
+    rate = last["payload_bits"] / last["upload_s"]
+    band, held = last["bandwidth_hz"], last["bandwidth_mean_hz"]
+    plan = f"planned were {quantity_text(planned, 'bit/s')} in {quantity_text(band, 'Hz')}"
+    text = f"it sent at {quantity_text(rate, 'bit/s')}, {plan}"
+    if not rate < (1 - insight.MATERIAL) * planned:
+        return text
+    if held < (1 - insight.MATERIAL) * band:
+        return f"{text}, of which it held {quantity_text(held, 'Hz')} on average"
+    return f"{text}: its channel was worse than the plan expected"
 
 
 def _gain(last: dict[Any, Any], rows: pd.DataFrame) -> str:

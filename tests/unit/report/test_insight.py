@@ -9,7 +9,8 @@ import pytest
 from cosim.report import bounds, insight, rounds, words
 
 PLAN = {"fixed_time_s": 0.1, "prunable_time_s": 0.8, "fixed_bits": 0.0, "prunable_bits": 1e6, "prune_ratio": 0.5, "t_planned_s": 1.0}
-COMMON = {"selected": True, "los": False, "gain_planned_db": -100.0, "bandwidth_hz": 1e5, "payload_bits": 5e5, "straggler_factor": 1.0}
+COMMON = {"selected": True, "los": False, "gain_planned_db": -100.0, "bandwidth_hz": 1e5, "bandwidth_mean_hz": 1e5}
+COMMON |= {"payload_bits": 5e5, "straggler_factor": 1.0}
 
 
 def device(device, download, compute, upload, *, status="arrived", wait=0.0, **other):
@@ -31,9 +32,14 @@ def test_a_slow_upload():
     assert last["over_s"] == pytest.approx(1.0)
     assert words.round_notes(run)[7] == (
         "Round 7 took 2.00 s, 1.00 s (100 %) longer than planned. Last was device 4, after 2.00 s. Why: the radio; its upload took "
-        "1.50 s, 1.00 s more than planned (333 kbit/s in 100 kHz, planned were 1.00 Mbit/s; planned gain -120 dB, the weakest of 3; "
-        "no line of sight). Waiting was 33.3 % of the devices' time."
+        "1.50 s, 1.00 s more than planned (it sent at 333 kbit/s, planned were 1.00 Mbit/s in 100 kHz: its channel was worse than the plan "
+        "expected; planned gain -120 dB, the weakest of 3; no line of sight). Waiting was 33.3 % of the devices' time."
     )
+
+
+def test_a_band_that_others_held():
+    run = run_of(device(3, 0.1, 0.4, 0.5), device(4, 0.1, 0.4, 1.5, bandwidth_mean_hz=4e4))
+    assert "planned were 1.00 Mbit/s in 100 kHz, of which it held 40.0 kHz on average; planned gain" in words.round_notes(run)[7]
 
 
 def test_a_slow_computer():
@@ -78,7 +84,7 @@ def test_what_bound_the_pruned():
     known = insight.pruned(insight.device_rounds(run)).set_index("device")
     assert known["bound"].to_dict() == {3: insight.RADIO, 4: insight.COMPUTING}
     assert known["full_upload_s"].tolist() == pytest.approx([1.0, 0.6])
-    assert {trace.name: list(trace.y) for trace in bounds.panels(run)[0].figure.data if trace.name != "as long"} == {
+    assert {trace.name: list(trace.y) for trace in bounds.panels(run)[0].figure.data if trace.name != "equally long"} == {
         "radio-bound": [1.0],
         "compute-bound": [0.6],
     }

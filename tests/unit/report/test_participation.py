@@ -49,7 +49,7 @@ def test_jain_of_nothing():
 
 def test_a_fair_run_says_so():
     text = sentences(made([["arrived", "arrived"]] * 3))
-    assert "Every round could serve all of its devices" in text
+    assert "In every round the plan served all devices" in text
     assert "index of their arrivals is 1.000" in text.replace("&#x27;", "'")
     assert "Every device arrived at least once." in text
 
