@@ -51,7 +51,7 @@ class KKTAlternating(Component):
         share = fill(least, np.minimum(most, np.maximum(least, band)), band)
         for _ in range(self.iterations):
             before = share
-            share, price = clear(_latency_problem(problem, before), least, most)
+            share, price, _ = clear(_latency_problem(problem, before), least, most)
             if np.abs(share - before).sum() <= self.tolerance * band:
                 break
         return share, price

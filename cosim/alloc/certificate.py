@@ -15,6 +15,9 @@ from cosim.alloc.problem import subset
 from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
 
 HAIR = 1e-12
+NOTHING = Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Of no device."""
+_BEYOND, _ZERO, _ONE = (np.array(value) for value in (1.0 + HAIR, 0.0, 1.0))  # faster than Python floats in a ufunc
 
 
 def certify(
@@ -37,20 +40,35 @@ def certify(
       any feasible B' has sum w y(B') - sum w y(B) <= sum (d - lambda)(B' - B) + lambda (band - sum B).
     """
     part = subset(problem, allocation.selected)
-    if part.device_ids.size == 0:
-        return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
     ratio, share = allocation.prune_ratio[allocation.selected], allocation.bandwidth_hz[allocation.selected]
-    price = max(multiplier, 0.0)
-    rate = part.rate.value(share, part.snr_hz)
+    if not share.size:
+        return NOTHING
+    rate, log_left, log_right = log_marginals(part, share)
     least_ratio = prune_ratio_at_rate(part, rate)
-    spans = None if ranges is None else (ranges[0][allocation.selected], ranges[1][allocation.selected])
-    state = _state(part, share, price, (least_ratio, spans))
+    left, right = np.exp(log_left), np.exp(log_right)
+    if ranges is None:
+        least, most = _ranges(part, share, (left, right, max(multiplier, 0.0)), least_ratio)
+    else:
+        least, most = ranges[0][allocation.selected], ranges[1][allocation.selected]
+    late_s = latency_at_rate_s(part, ratio, rate)
+    return residuals(State(part, share, least, most, left, right, multiplier), ratio, late_s, ratio - least_ratio)
+
+
+def residuals(state: State, ratio: FloatArray, late_s: FloatArray, needless: FloatArray | None = None) -> Certificate:
+    """``certify`` from what is known of a solution, n > 0: ratios and latencies [s] (n,), and the pruning beyond closed form 1, if any."""
+    problem, share, band, price = state.problem, state.share, state.problem.bandwidth_hz, state.price
+    idle = 1.0 - float(np.add.reduce(share)) / band
+    late = float(np.maximum.reduce(late_s)) - problem.latency_threshold_s
+    late = late / problem.latency_threshold_s if problem.latency_threshold_s > 0 else float(np.sign(late))
+    outside = float(np.maximum.reduce(ratio - problem.prune_max)), -float(np.minimum.reduce(ratio))
+    more = 0.0 if needless is None else float(np.where(problem.weight > 0, needless, 0.0).max())
+    moved, loss = _moves(state, idle * band)
     return Certificate(
-        primal=_primal(part, ratio, share, rate),
-        dual=0.0 if 0.0 <= multiplier < np.inf else 1.0,
-        complementarity=_complementarity(part, share, price, ratio - least_ratio),
-        stationarity=stationarity(state),
-        gap=gap(state),
+        primal=max(0.0, -idle, late, *outside, -float(np.minimum.reduce(share)) / band),
+        dual=0.0 if 0.0 <= price < np.inf else 1.0,
+        complementarity=max(0.0, idle if price > 0 else 0.0, more),
+        stationarity=moved,
+        gap=loss,
     )
 
 
@@ -66,63 +84,40 @@ class State(NamedTuple):
     price: float
 
 
-def _state(
-    problem: AllocationProblem, share: FloatArray, price: float, known: tuple[FloatArray, tuple[FloatArray, FloatArray] | None]
-) -> State:
-    """Derivatives are taken a hair (1e-12 of B) to the left and right: a share that rounding put next to a kink is at the kink.
+def _ranges(
+    problem: AllocationProblem, share: FloatArray, marginal: tuple[FloatArray, FloatArray, float], least_ratio: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """B_min and B_max [Hz]; they matter, and are worked out, only for devices whose marginal value is not the price or that are not pruned.
 
-    Ranges matter, and are worked out, only for devices whose marginal value is not the price or that are not pruned; [0, inf]
-    stands for the others. Bandwidth beyond B_max is worth nothing. ``known``: closed form 1, and the ranges if known.
+    [0, inf] stands for the others. ``marginal``: d-, d+ and the price.
     """
-    least_ratio, spans = known
-    log_left, log_right = log_marginals(problem, share, HAIR)
-    left, right = np.exp(log_left), np.exp(log_right)
-    if spans is None:
-        off = (right > price * (1.0 + HAIR)) | (left < price * (1.0 - HAIR)) | (least_ratio == 0)
-        least, most = np.zeros_like(share), np.full_like(share, np.inf)
-        least[off], most[off] = bandwidth_range_hz(subset(problem, off))
-    else:
-        least, most = spans
-    left = np.where(share > most * (1.0 + HAIR), 0.0, left)
-    return State(problem, share, least, most, left, right, price)
+    left, right, price = marginal
+    off = (right > price * (1.0 + HAIR)) | (left < price * (1.0 - HAIR)) | (least_ratio == 0)
+    least, most = np.zeros_like(share), np.full_like(share, np.inf)
+    least[off], most[off] = bandwidth_range_hz(subset(problem, off))
+    return least, most
 
 
-def _primal(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, rate_bps: FloatArray) -> float:
-    band, threshold = problem.bandwidth_hz, problem.latency_threshold_s
-    late = latency_at_rate_s(problem, ratio, rate_bps) - threshold
-    late = late / threshold if threshold > 0 else np.sign(late)
-    outside = np.maximum(-ratio, ratio - problem.prune_max)
-    return float(max(0.0, share.sum() / band - 1.0, late.max(), outside.max(), -share.min() / band))
-
-
-def _complementarity(problem: AllocationProblem, share: FloatArray, price: float, excess_ratio: FloatArray) -> float:
-    idle_band = 1.0 - float(share.sum()) / problem.bandwidth_hz if price > 0 else 0.0
-    needless = np.where(problem.weight > 0, excess_ratio, 0.0)
-    return float(max(0.0, idle_band, needless.max()))
-
-
-def stationarity(state: State) -> float:
-    """The residual of that name in ``certify``, from marginal values alone."""
-    share, price = state.share, state.price
-    reference = np.maximum(share, 1e-12 * state.problem.bandwidth_hz)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rise = np.where(state.right > price, np.minimum(state.right / price, 2.0) - 1.0, 0.0)
-        fall = np.where(state.left < price, 1.0 - state.left / price, 0.0)
-    matters = np.maximum(state.right, price) * reference > 1e-15 * state.problem.weight
-    up = np.minimum(reference * rise, np.maximum(state.most - share, 0.0))
-    down = np.minimum(reference * fall, np.maximum(share - state.least, 0.0))
-    return float(np.max(np.maximum(up, down) / reference, where=matters, initial=0.0))
-
-
-def gap(state: State) -> float:
-    """The residual of that name in ``certify``: holds for any concave value curves with these marginal values."""
-    share, price, band = state.share, state.price, state.problem.bandwidth_hz
-    growing = (state.right > price) & (state.most > share * (1.0 + HAIR))
-    shrinking = (state.left < price) & (state.least < share * (1.0 - HAIR))
-    movable = max(0.0, band - float(state.least.sum()))
-    gain = np.where(growing, state.right - price, 0.0)
-    room = np.minimum(np.where(growing, state.most, share) - share, movable)
-    up = min(float(np.add.reduce(gain * room)), float(gain.max()) * movable)
-    down = float(np.sum(np.where(shrinking, (price - state.left) * (share - state.least), 0.0)))
-    scale = float(state.problem.weight.sum()) + price * band
-    return (up + down + price * max(0.0, band - float(share.sum()))) / scale if scale > 0 else 0.0
+def _moves(state: State, idle_hz: float) -> tuple[float, float]:
+    """Stationarity and gap, the residuals of these names in ``certify``; both hold for any concave value curves with these marginal values."""
+    price, share, band = max(state.price, 0.0), state.share, state.problem.bandwidth_hz
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        room, spare = state.most - share, share - state.least
+        left = state.left * (share <= state.most * _BEYOND)
+        reference = np.maximum(share, 1e-12 * band)
+        step = np.minimum(np.minimum(state.right / price - _ONE, _ONE) * reference, room)  # above 0 where growing pays
+        step = np.fmax(step, np.minimum((_ONE - left / price) * reference, spare)) / reference  # or shrinking; NaN: neither
+        moved = max(0.0, float(np.fmax.reduce(step)))
+        if moved > HAIR:
+            matters = np.maximum(state.right, price) * reference > 1e-15 * state.problem.weight
+            moved = max(0.0, float(np.fmax.reduce(step[matters], initial=0.0)))
+        scale = float(np.add.reduce(state.problem.weight)) + price * band
+        movable = max(0.0, band - float(np.add.reduce(state.least)))
+        worth = np.fmax(state.right - price, _ZERO)
+        up = float(np.add.reduce(worth * np.maximum(np.minimum(room, movable), _ZERO)))
+        if not up <= HAIR * scale:
+            worth = np.where(room > 0, worth, 0.0)
+            up = float(np.add.reduce(worth * np.minimum(np.maximum(room, _ZERO), movable)))
+            up = min(up, float(np.maximum.reduce(worth)) * movable)
+        down = float(np.add.reduce(np.fmax(price - left, _ZERO) * np.maximum(spare, _ZERO)))
+    return moved, (up + down + price * max(0.0, idle_hz)) / scale if scale > 0 else 0.0

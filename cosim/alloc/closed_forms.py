@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cosim.interfaces import AllocationProblem, FloatArray
-from cosim.rate import LN2, WITH_EXPANSION, Blocks, Shannon, Side
+from cosim.rate import LN2, Shannon, Side, reached_bps, sides
+
+# a ufunc takes an array without dimensions in half the time that it takes a Python float
+_ONE, _NOTHING, _UP = (np.array(value) for value in (1.0, 1e-14, 1.0 + 1e-15))
 
 
 def planned_latency_s(problem: AllocationProblem, prune_ratio: ArrayLike, bandwidth_hz: ArrayLike) -> FloatArray:
@@ -23,7 +26,7 @@ def planned_latency_s(problem: AllocationProblem, prune_ratio: ArrayLike, bandwi
 
 def latency_at_rate_s(problem: AllocationProblem, prune_ratio: FloatArray, rate_bps: FloatArray) -> FloatArray:
     """The same from rates R [bit/s] (n,)."""
-    kept = 1.0 - prune_ratio
+    kept = _ONE - prune_ratio
     bits = problem.fixed_bits + kept * problem.prunable_bits
     return problem.fixed_time_s + kept * problem.prunable_time_s + upload_time_s(bits, rate_bps)
 
@@ -55,11 +58,11 @@ def prune_ratio_at_rate(problem: AllocationProblem, rate_bps: FloatArray) -> Flo
     work = problem.prunable_time_s * rate_bps + problem.prunable_bits
     with np.errstate(all="ignore"):
         ratio = (problem.fixed_bits + problem.prunable_bits - spare_s * rate_bps) / work
-        if not (work > 0).all():
+        if work.size and not np.minimum.reduce(work, axis=None) > 0:
             # at R = 0 with nothing to send only computing counts: its limit is 1 - A / t_u
             idle = np.where(problem.fixed_bits > 0, np.inf, -spare_s / problem.prunable_time_s)
             ratio = np.where(work > 0, ratio, np.where(problem.prunable_time_s > 0, idle, 0.0))
-    ratio = np.where(ratio < 1e-14, 0.0, ratio * (1.0 + 1e-15))
+        ratio = np.where(ratio < _NOTHING, 0.0, ratio * _UP)
     return np.fmin(ratio, problem.prune_max)
 
 
@@ -70,24 +73,29 @@ def bandwidth_range_hz(problem: AllocationProblem) -> tuple[FloatArray, FloatArr
     B_min is inf where no bandwidth is enough. Where rho = 0 is out of reach, B_max is the bandwidth beyond which the
     rate grows no more; inf if it always grows.
     """
-    needed = _rate_for_kept_bps(problem, np.stack([1.0 - problem.prune_max, np.ones_like(problem.prune_max)]))
-    needed[1] = np.minimum(needed[1], problem.rate.supremum(problem.snr_hz))
-    least, most = problem.rate.inverse(needed, problem.snr_hz)
+    left_s = problem.latency_threshold_s - problem.fixed_time_s
+    kept = np.empty((2, left_s.size))
+    kept[0], kept[1] = _ONE - problem.prune_max, _ONE
+    bits, time_s = problem.fixed_bits + kept * problem.prunable_bits, left_s - kept * problem.prunable_time_s
+    if time_s.size and np.minimum.reduce(time_s, axis=None) > 0:
+        needed = bits / time_s
+    else:
+        unreachable = np.where((time_s < 0) | (bits > 0), np.inf, 0.0)
+        needed = np.divide(bits, time_s, out=unreachable, where=time_s > 0)
+    top = reached_bps(problem.rate, problem.snr_hz)
+    if top is not None:
+        np.minimum(needed[1], top, out=needed[1])
+    snr = problem.snr_hz
+    least, most = problem.rate.inverse(needed, np.concatenate([snr, snr]).reshape(needed.shape))
     return least, np.maximum(least, most)
-
-
-def _rate_for_kept_bps(problem: AllocationProblem, kept: FloatArray) -> FloatArray:
-    bits = problem.fixed_bits + kept * problem.prunable_bits
-    time_s = problem.latency_threshold_s - problem.fixed_time_s - kept * problem.prunable_time_s
-    unreachable = np.where((time_s < 0) | (bits > 0), np.inf, 0.0)
-    return np.divide(bits, time_s, out=unreachable, where=time_s > 0)
 
 
 def log_pull(problem: AllocationProblem) -> FloatArray:
     """ln(w (A Q + t_u Q0)), the part of the log marginal value that no bandwidth changes, (n,); -inf where pruning does not matter."""
     left_s = problem.latency_threshold_s - problem.fixed_time_s
     pull = problem.weight * (np.maximum(left_s, 0.0) * problem.prunable_bits + problem.prunable_time_s * problem.fixed_bits)
-    return np.log(pull, out=np.full_like(pull, -np.inf), where=pull > 0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(pull))
 
 
 def log_marginal(problem: AllocationProblem, bandwidth_hz: ArrayLike, *, side: Side = "right") -> FloatArray:
@@ -102,21 +110,11 @@ def log_marginal(problem: AllocationProblem, bandwidth_hz: ArrayLike, *, side: S
     return _log_marginal(problem, rate.value(bandwidth_hz, snr), rate.derivative(bandwidth_hz, snr, side=side))
 
 
-def log_marginals(problem: AllocationProblem, bandwidth_hz: FloatArray, hair: float) -> tuple[FloatArray, FloatArray]:
-    """The left one at B (1 - hair) and the right one at B (1 + hair).
-
-    Both at B where the rate has a closed expansion, hence no kinks; and for whole blocks, which know their kinks to 1e-12.
-    """
-    rate = problem.rate
-    if isinstance(rate, WITH_EXPANSION) and bandwidth_hz.size and np.minimum.reduce(bandwidth_hz) > 0:
-        value, slope, _ = rate.expansion(bandwidth_hz, problem.snr_hz)
-        smooth = _log_marginal(problem, value, slope)
-        return smooth, smooth
-    if isinstance(rate, Blocks):
-        value, before, beyond = rate.sides(bandwidth_hz, problem.snr_hz)
-        return _log_marginal(problem, value, before), _log_marginal(problem, value, beyond)
-    left = log_marginal(problem, bandwidth_hz * (1.0 - hair), side="left")
-    return left, log_marginal(problem, bandwidth_hz * (1.0 + hair), side="right")
+def log_marginals(problem: AllocationProblem, bandwidth_hz: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """R [bit/s], and the logarithms of the left and the right marginal value (n,). A share within rounding of a kink is at the kink."""
+    value, before, beyond = sides(problem.rate, bandwidth_hz, problem.snr_hz)
+    left = _log_marginal(problem, value, before)
+    return value, left, left if beyond is before else _log_marginal(problem, value, beyond)
 
 
 def _log_marginal(problem: AllocationProblem, rate_bps: FloatArray, slope: FloatArray) -> FloatArray:

@@ -37,11 +37,6 @@ class Demand:
             self._smooth = self._smooth.curved()
         self._low, self._high = np.log(np.maximum(least_hz, _TINY * most_hz)), np.log(most_hz)
 
-    @property
-    def is_smooth(self) -> bool:
-        """Whether demand has neither kinks nor jumps."""
-        return not self._chords
-
     def log_prices(self) -> tuple[float, float]:
         """Log prices between which the demand passes from all of ``most_hz`` to ``least_hz`` (next to nothing where that is 0)."""
         edges = list(self._edges)
@@ -75,73 +70,6 @@ class Demand:
             return None
         knots = self._chords[-1].knots(share_hz, self._snr_hz)
         return Pieces(knots, (self.least_hz, self.most_hz), (self._pull, self._compute_s, self._bits), log_price)
-
-    def clear_smoothly(self, band_hz: float, tolerance: float) -> tuple[FloatArray, float] | None:
-        """Shares that sum to the band, and their log price, were the rate smooth; None if the iteration does not settle.
-
-        Newton's method for all devices and the price at once: around its present share each device's demand is a power law in the
-        price, cut to its range, and for power laws the price that clears the band is found without asking for rates.
-        The first power laws join the ends of the ranges. Steps shrink quadratically, and the market is cleared only as well as the next
-        step needs it. It ends with a step of ``tolerance`` (relative): the next one would be about its square.
-        """
-        height, end = self._edges
-        slope = np.minimum((end - height) / (self._high - self._low), _FLAT)
-        log_price = 0.5 * float(np.add.reduce(height + end)) / height.size
-        log_price, log_b = self._clear_power_laws(self._low, (height, slope), log_price, (band_hz, 1e-2))
-        moved = 1.0
-        for _ in range(30):
-            tangents = self._tangents(log_b)
-            for precision in (1e-3 * min(moved, 1.0) ** 2, 1e-15):
-                log_price, trial = self._clear_power_laws(log_b, tangents, log_price, (band_hz, max(precision, 1e-15)))
-                moved = float(np.maximum.reduce(np.abs(trial - log_b)))
-                if moved > tolerance:
-                    break
-            else:
-                return np.exp(trial), log_price
-            log_b = trial
-        return None
-
-    def _clear_power_laws(
-        self, log_b: FloatArray, tangent: tuple[FloatArray, FloatArray], log_price: float, target: tuple[float, float]
-    ) -> tuple[float, FloatArray]:
-        """Log price at which the power laws B e^((log price - height) / slope), cut to the ranges, sum to the band, and their log B.
-
-        ``target``: the band [Hz] and the relative error of the sum that will do.
-        """
-        (height, slope), (band_hz, tolerance) = tangent, target
-        per_price = 1.0 / slope
-        laws = (log_b - height * per_price, per_price)
-        trial = np.empty_like(log_b)
-        cheap, dear = -math.inf, math.inf
-        for _ in range(100):
-            total, gain = self._follow(laws, log_price, trial)
-            excess = math.log(max(total / band_hz, 1e-30))
-            if abs(excess) <= tolerance or dear - cheap <= 1e-14:
-                break
-            cheap, dear = (log_price, dear) if excess > 0 else (cheap, log_price)
-            ahead = log_price - excess * total / gain if gain < 0 else np.nan
-            if abs(ahead - log_price) <= 1e-15 * abs(log_price):
-                break
-            if not cheap < ahead < dear:
-                if math.isinf(dear - cheap):
-                    cheap = max(cheap, float((height + slope * (self._high - log_b)).min()) - 1.0)
-                    dear = min(dear, float((height + slope * (self._low - log_b)).max()) + 1.0)
-                ahead = 0.5 * (cheap + dear)
-            log_price = ahead
-        return log_price, trial
-
-    def _follow(self, laws: tuple[FloatArray, FloatArray], log_price: float, log_b: FloatArray) -> tuple[float, float]:
-        """The laws at a price: writes ``log_b``; the sum of B and its derivative by the log price."""
-        total = gain = 0.0
-        for start in range(0, log_b.size, _CHUNK):  # temporaries that stay in the cache
-            part = slice(start, start + _CHUNK)
-            at_zero, per_price = laws[0][part], laws[1][part]
-            free = at_zero + log_price * per_price
-            cut = np.minimum(np.maximum(free, self._low[part]), self._high[part], out=log_b[part])
-            share = np.exp(cut)
-            total += float(np.add.reduce(share))
-            gain += float(np.add.reduce(per_price * (free == cut) * share))  # BLAS would start threads, which costs more
-        return total, gain
 
     def _tangents(self, log_b: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Log marginal value of the smooth rate, ln(w C R' / (t_u R + Q)^2) >= -1e4, and its derivative by log B, (..., n)."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import final
 
 import numpy as np
 
-from cosim.alloc.certificate import certify
-from cosim.alloc.closed_forms import bandwidth_range_hz, log_pull, prune_ratio
+from cosim.alloc.certificate import NOTHING, State, residuals
+from cosim.alloc.closed_forms import bandwidth_range_hz, latency_at_rate_s, log_marginals, log_pull, prune_ratio_at_rate
 from cosim.alloc.demand import Demand
+from cosim.alloc.market import Terms, clear_market
 from cosim.alloc.pieces import Pieces
-from cosim.alloc.problem import make_allocation, subset
+from cosim.alloc.problem import subset
 from cosim.component import Component
 from cosim.interfaces import Allocation, AllocationProblem, BoolArray, FloatArray
+from cosim.rate import Blocks
 
+Triple = tuple[FloatArray, FloatArray, FloatArray]
+
+_TOLERANCE = 1e-10
 _WINDOWS = 6
 """How often the pieces around the last answer are tried before all pieces are."""
 
@@ -39,15 +43,36 @@ class KKT(Component):
 
     def allocate(self, problem: AllocationProblem, rng: np.random.Generator) -> Allocation:  # noqa: ARG002
         """The optimum of ``problem``; draws no random numbers. O(n) memory, O(n) time per step of the search."""
-        least, most = bandwidth_range_hz(problem)
-        selected = largest_set(problem, least)
-        part = subset(problem, selected)
-        share, price = clear(part, least[selected], most[selected])
-        bandwidth, ratio = np.zeros_like(problem.weight), np.ones_like(problem.weight)
-        bandwidth[selected], ratio[selected] = share, prune_ratio(part, share)
-        answer = make_allocation(problem, selected, ratio, bandwidth)
-        certificate = certify(problem, answer, price, (least, most))
-        return dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()), certificate=certificate)
+        with np.errstate(all="ignore"):
+            return _solve(problem)
+
+
+def _solve(problem: AllocationProblem) -> Allocation:
+    least, most = bandwidth_range_hz(problem)
+    if float(np.add.reduce(least)) <= problem.bandwidth_hz:
+        return _answer(problem, (least, most))
+    selected = largest_set(problem, least)
+    answer = _answer(subset(problem, selected), (least[selected], most[selected]))
+    ratio, share, late_s = np.ones_like(least), np.zeros_like(least), np.full_like(least, np.inf)
+    ratio[selected], share[selected], late_s[selected] = answer.prune_ratio, answer.bandwidth_hz, answer.latency_s
+    objective = float(problem.weight @ ratio)
+    return Allocation(selected, ratio, share, late_s, objective, answer.multiplier, feasible=False, certificate=answer.certificate)
+
+
+def _answer(problem: AllocationProblem, ranges: tuple[FloatArray, FloatArray]) -> Allocation:
+    """The optimum of a problem in which everyone can be served."""
+    share, price, at = clear(problem, *ranges)
+    overshoot = float(np.add.reduce(share)) / problem.bandwidth_hz
+    if overshoot > 1.0 - 1e-15:  # sums in another order must not exceed the band either
+        share, at = share / (overshoot * (1.0 + 2e-15)), None
+    rate, left, right = log_marginals(problem, share) if at is None else at
+    ratio = prune_ratio_at_rate(problem, rate)
+    late_s = latency_at_rate_s(problem, ratio, rate)
+    certificate = NOTHING
+    if share.size:
+        left, right = np.exp(left), np.exp(left) if right is left else np.exp(right)
+        certificate = residuals(State(problem, share, *ranges, left, right, price), ratio, late_s)
+    return Allocation(np.isfinite(share), ratio, share, late_s, float(problem.weight @ ratio), price, feasible=True, certificate=certificate)
 
 
 def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
@@ -61,18 +86,19 @@ def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
     return selected
 
 
-def clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float]:
-    """Bandwidths (n,) and the price at which demand meets the band."""
-    band = problem.bandwidth_hz
-    wants = (log_pull(problem) > -np.inf) & (most > least)
-    ceiling = np.where(wants, most, least)
-    if ceiling.sum() <= band:
-        return fill(ceiling, np.minimum(most, np.maximum(2.0 * band, least)), band), 0.0
-    share = least.copy()
-    rest = band - least[~wants].sum()
-    demand = Demand(subset(problem, wants), least[wants], np.minimum(most[wants], 2.0 * band))
-    share[wants], price = _search_price(demand, rest)
-    return share, price
+def clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float, Triple | None]:
+    """Bandwidths (n,) and the price at which demand meets the band; also R and left and right log marginal values there, if they are known."""
+    band, pull = problem.bandwidth_hz, log_pull(problem)
+    wants = (pull > -np.inf) & (most > least)
+    everyone = bool(wants.all())
+    ceiling = most if everyone else np.where(wants, most, least)
+    if float(np.add.reduce(ceiling)) <= band:
+        return fill(ceiling, np.minimum(most, np.maximum(2.0 * band, least)), band), 0.0, None
+    if everyone:
+        return _search_price(problem, pull, (least, np.minimum(most, 2.0 * band)), band)
+    share, rest = least.copy(), band - float(least[~wants].sum())
+    share[wants], price, _ = _search_price(subset(problem, wants), pull[wants], (least[wants], np.minimum(most[wants], 2.0 * band)), rest)
+    return share, price, None
 
 
 def fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
@@ -82,27 +108,36 @@ def fill(low: FloatArray, high: FloatArray, total: float) -> FloatArray:
     return low + fraction * (high - low)
 
 
-def _search_price(demand: Demand, band: float) -> tuple[FloatArray, float]:
-    """The price at which demand adds up to ``band``, and the shares there.
+def _search_price(
+    problem: AllocationProblem, pull: FloatArray, ranges: tuple[FloatArray, FloatArray], band: float
+) -> tuple[FloatArray, float, Triple | None]:
+    """The price at which demand adds up to ``band``, the shares there, and what is known there.
 
-    Smooth demand: all conditions at once. Whole blocks: among the pieces around the answer for smooth demand, then around the
-    answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
+    Smooth demand and the capped Shannon bound: all conditions at once. Whole blocks: among the pieces around the answer for the rate that they
+    interpolate, then around the answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
     """
-    settled = demand.clear_smoothly(band, 1e-6 if demand.is_smooth else 1e-2)
-    if settled is not None and demand.is_smooth:
-        return np.minimum(np.maximum(settled[0], demand.least_hz), demand.most_hz), math.exp(settled[1])
-    if settled is None:
-        settled = fill(demand.least_hz, demand.most_hz, band), demand.typical_log_price(demand.least_hz, demand.most_hz)
-    share, log_price = settled
+    blocks = isinstance(problem.rate, Blocks)
+    rate = problem.rate.rate if isinstance(problem.rate, Blocks) else problem.rate
+    terms = Terms(rate, problem.snr_hz, problem.prunable_time_s, problem.prunable_bits, pull, *ranges)
+    cleared = clear_market(terms, band, 1e-2 if blocks else _TOLERANCE)
+    if cleared is not None and not blocks:
+        height = cleared.height
+        at = None if cleared.rate_bps is None or height is None else (cleared.rate_bps, height, height)
+        return cleared.share_hz, math.exp(cleared.log_price), at
+    demand = Demand(problem, *ranges)
+    if cleared is None:
+        share, log_price = fill(*ranges, band), demand.typical_log_price(*ranges)
+    else:
+        share, log_price = cleared.share_hz, cleared.log_price
     for _ in range(_WINDOWS):
         pieces = demand.around(share, log_price)
         if pieces is None:
             break
         share, log_price = _bracket(pieces, band, share, log_price)
         if pieces.hold(share):
-            return share, math.exp(log_price)
+            return share, math.exp(log_price), None
     share, log_price = _bracket(demand, band, share, log_price)
-    return share, math.exp(log_price)
+    return share, math.exp(log_price), None
 
 
 def _bracket(demand: Demand | Pieces, band: float, guess: FloatArray, log_price: float) -> tuple[FloatArray, float]:

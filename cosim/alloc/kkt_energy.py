@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from cosim.alloc.certificate import HAIR, State, gap, stationarity
+from cosim.alloc.certificate import HAIR, NOTHING, State, residuals
 from cosim.alloc.curves import FLOOR, Kinks, clear_curves
 from cosim.alloc.energy import at_settings, energy_limit, planned_energy_j
 from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz, relaxed
@@ -85,29 +85,22 @@ def _certify(problem: AllocationProblem, answer: Allocation, span: tuple[FloatAr
     """
     part = subset(problem, answer.selected)
     if part.device_ids.size == 0:
-        return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
-    share, ratio = answer.bandwidth_hz[answer.selected], answer.prune_ratio[answer.selected]
-    price, least, most = answer.multiplier, *span
-    curves = EnergyCurves(part)
+        return NOTHING
+    share, ratio, late_s = (values[answer.selected] for values in (answer.bandwidth_hz, answer.prune_ratio, answer.latency_s))
+    curves, price = EnergyCurves(part), answer.multiplier
     near = np.maximum(share, 1e-12 * part.bandwidth_hz)
     left = np.exp(curves.heights((near * (1.0 - HAIR))[None, :])[0][0])
     right = np.exp(curves.heights((near * (1.0 + HAIR))[None, :])[1][0])
-    state = State(part, share, least, most, np.where(share > most * (1.0 + HAIR), 0.0, left), right, price)
-    needless = np.where(part.weight > 0, ratio - np.clip(1.0 - curves.at(near).kept, 0.0, part.prune_max), 0.0)
-    loss = gap(state)
+    needless = ratio - np.clip(1.0 - curves.at(near).kept, 0.0, part.prune_max)
+    found = residuals(State(part, share, *span, left, right, price), ratio, late_s, needless)
+    loss = found.gap
     if relaxed(part) is not part:
         bound = _solve(relaxed(part))
         assert bound.certificate is not None
         scale = float(part.weight.sum()) + price * part.bandwidth_hz
         least_objective = bound.objective - bound.certificate.gap * (float(part.weight.sum()) + bound.multiplier * part.bandwidth_hz)
         loss = max(0.0, float(part.weight @ ratio) - least_objective) / scale if scale > 0 else 0.0
-    return Certificate(
-        primal=_primal(part, answer),
-        dual=0.0 if 0.0 <= price < np.inf else 1.0,
-        complementarity=float(max(0.0, 1.0 - share.sum() / part.bandwidth_hz if price > 0 else 0.0, needless.max())),
-        stationarity=stationarity(state),
-        gap=loss,
-    )
+    return dataclasses.replace(found, primal=_primal(part, answer), gap=loss)
 
 
 def _primal(part: AllocationProblem, answer: Allocation) -> float:

@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from cosim.alloc.certificate import HAIR, State, gap, stationarity
+from cosim.alloc.certificate import HAIR, NOTHING, State, residuals
 from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, prune_ratio
 from cosim.alloc.curves import FLOOR, Kinks, clear_curves
 from cosim.alloc.kkt import KKT, largest_set
@@ -92,23 +92,10 @@ def _clear(problem: AllocationProblem, span: tuple[FloatArray, FloatArray]) -> t
 def _certify(problem: AllocationProblem, answer: Allocation, span: tuple[FloatArray, FloatArray]) -> Certificate:
     """Residuals as in ``cosim.alloc.certificate.certify``, with w phi'(rho) y'(B) for the marginal value."""
     if problem.device_ids.size == 0:
-        return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
+        return NOTHING
     ratio, share = answer.prune_ratio[answer.selected], answer.bandwidth_hz[answer.selected]
-    (least, most), price, curves = span, answer.multiplier, _Curves(problem)
-    near = np.maximum(share, 1e-12 * problem.bandwidth_hz)
+    curves, near = _Curves(problem), np.maximum(share, 1e-12 * problem.bandwidth_hz)
     left = np.exp(curves.heights((near * (1.0 - HAIR))[None, :])[0][0])
     right = np.exp(curves.heights((near * (1.0 + HAIR))[None, :])[1][0])
-    left = np.where(share > most * (1.0 + HAIR), 0.0, left)
-    state = State(problem, share, least, most, left, right, price)
-    threshold = problem.latency_threshold_s
-    late = answer.latency_s[answer.selected] - threshold
-    broken = late / threshold if threshold > 0 else np.sign(late), -ratio, ratio - problem.prune_max, -share / problem.bandwidth_hz
-    idle = 1.0 - float(share.sum()) / problem.bandwidth_hz if price > 0 else 0.0
-    needless = np.where(problem.weight > 0, ratio - prune_ratio(problem, share), 0.0)
-    return Certificate(
-        primal=max(0.0, float(share.sum()) / problem.bandwidth_hz - 1.0, *(float(values.max()) for values in broken)),
-        dual=0.0 if 0.0 <= price < np.inf else 1.0,
-        complementarity=float(max(0.0, idle, needless.max())),
-        stationarity=stationarity(state),
-        gap=gap(state),
-    )
+    state = State(problem, share, *span, left, right, answer.multiplier)
+    return residuals(state, ratio, answer.latency_s[answer.selected], ratio - prune_ratio(problem, share))
