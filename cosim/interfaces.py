@@ -11,7 +11,7 @@ frozen, and nobody writes to their arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -441,12 +441,13 @@ class EnergyLimit:
     With y = 1 - rho and tau = fixed_compute + y prunable_time, the computing time at the full clock, and D the bits to send,
 
         time    fixed_time - fixed_compute + tau f_0 / f + D / R(B; s p / p_0)
-        energy  compute_power (f / f_0)^2 tau + p / efficiency D / R(B; s p / p_0) <= budget
+        energy  compute_power (f / f_0)^2 tau + uplink_share p / efficiency D / R(B; s p / p_0) <= budget
 
     ``budget_j`` > 0, may be inf. ``fixed_compute_s``: the part of the problem's fixed_time_s that is computing. ``frequency_hz`` f_0 and
     ``power_w`` p_0: the clock and the radiated power to which the problem's times and snr_hz belong, and the largest ones; the
     least are ``frequency_min_hz`` and ``power_min_w``, > 0. ``compute_power_w``: energy per planned second of computing at f_0, kappa
     f_0^3 over the mean straggler factor (which lengthens computing, but is not charged). ``efficiency``: of the amplifier, in (0, 1].
+    ``uplink_share``: share of an upload's time in which it sends (TDD), which R has taken in, in (0, 1].
     """
 
     budget_j: FloatArray
@@ -457,16 +458,17 @@ class EnergyLimit:
     power_w: FloatArray
     power_min_w: FloatArray
     efficiency: float
+    uplink_share: float = 1.0
 
     def __eq__(self, other: object) -> bool:
         """The same numbers, bit for bit."""
-        return _same(self, other, (*_ENERGY_ARRAYS, "efficiency"))
+        return _same(self, other, (*_ENERGY_ARRAYS, "efficiency", "uplink_share"))
 
     __hash__ = None  # type: ignore[assignment]
 
     def subset(self, chosen: BoolArray) -> EnergyLimit:
         """The limits of some of the devices: ``chosen`` is a mask (n,)."""
-        return EnergyLimit(**{name: getattr(self, name)[chosen] for name in _ENERGY_ARRAYS}, efficiency=self.efficiency)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _ENERGY_ARRAYS})
 
     def check(self, ids: IntArray) -> EnergyLimit:
         """The same with float64 arrays. Raises AllocationError naming field, device and value."""
@@ -475,9 +477,10 @@ class EnergyLimit:
             _refuse_device(f"energy.{name}", arrays[name], ids, arrays[name] <= 0, "must be above 0")
         for least, most in (("frequency_min_hz", "frequency_hz"), ("power_min_w", "power_w")):
             _refuse_device(f"energy.{least}", arrays[least], ids, arrays[least] > arrays[most], f"must not be above energy.{most}")
-        if not 0 < self.efficiency <= 1:
-            raise AllocationError(f"energy.efficiency is {self.efficiency!r}, must be in (0, 1]")
-        return EnergyLimit(**arrays, efficiency=float(self.efficiency))
+        for name, value in (("efficiency", self.efficiency), ("uplink_share", self.uplink_share)):
+            if not 0 < value <= 1:
+                raise AllocationError(f"energy.{name} is {value!r}, must be in (0, 1]")
+        return EnergyLimit(**arrays, efficiency=float(self.efficiency), uplink_share=float(self.uplink_share))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,6 +73,7 @@ def _energy(scenario: Scenario, rows: pd.DataFrame) -> EnergyLimit | None:
         power_w=float(dbm_to_w(devices.transmit_power_dbm)),
         efficiency=devices.amplifier_efficiency,
         capacitance=compute.capacitance / compute.mean_factor,
+        uplink_share=scenario.uplink.uplink_share,
     )
 
 

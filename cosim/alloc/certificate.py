@@ -99,7 +99,7 @@ def _ranges(
 
 
 def _moves(state: State, idle_hz: float) -> tuple[float, float]:
-    """Stationarity and gap, the residuals of these names in ``certify``; both hold for any concave value curves with these marginal values."""
+    """Stationarity and gap, the residuals of these names in ``certify``; they hold for any concave value curves."""
     price, share, band = max(state.price, 0.0), state.share, state.problem.bandwidth_hz
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         room, spare = state.most - share, share - state.least

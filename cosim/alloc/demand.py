@@ -6,7 +6,6 @@ All of it happens in logarithms (of bandwidth, price and marginal value), which 
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import numpy as np

@@ -44,8 +44,33 @@ def planned_energy_j(
 ) -> FloatArray:
     """Planned energy [J] of each device's round, (n,); inf where there are bits to send and no rate.
 
-    compute_power (f / f_0)^2 (fixed_compute + y prunable_time) + p / efficiency D / R(B; s p / p_0), D = Q0 + y Q. Power and clock: by
-    default the largest. The power is drawn for the whole upload; what an uplink of whole blocks saves in slots without a block is
+    compute_power (f / f_0)^2 (fixed_compute + y prunable_time) + uplink_share p / efficiency D / R(B; s p / p_0), D = Q0 + y Q.
+    Power and clock: by default the largest. The power is drawn for all of the upload that is uplink; what an uplink of whole blocks
+    saves in slots without a block is left out, so that the plan is an upper bound there.
+    """
+    limit = energy_limit(problem)
+    power = np.where(np.isnan(power_w), 1.0, power_w / limit.power_w)
+    slower = np.where(np.isnan(frequency_hz), 1.0, limit.frequency_hz / frequency_hz)
+    return dataclasses.replace(
+        problem,
+        snr_hz=problem.snr_hz * power,
+        prunable_time_s=problem.prunable_time_s * slower,
+        fixed_time_s=problem.fixed_time_s + limit.fixed_compute_s * (slower - 1.0),
+    )
+
+
+def planned_energy_j(
+    problem: AllocationProblem,
+    prune_ratio: FloatArray,
+    bandwidth_hz: FloatArray,
+    *,
+    power_w: FloatArray | None = None,
+    frequency_hz: FloatArray | None = None,
+) -> FloatArray:
+    """Planned energy [J] of each device's round, (n,); inf where there are bits to send and no rate.
+
+    compute_power (f / f_0)^2 (fixed_compute + y prunable_time) + uplink_share p / efficiency D / R(B; s p / p_0), D = Q0 + y Q. Power and clock:
+    by default the largest. The power is drawn for all of the upload that is uplink; what an uplink of whole blocks saves in slots without a block is
     left out, so that the plan is an upper bound there.
     """
     limit = energy_limit(problem)
@@ -55,4 +80,4 @@ def planned_energy_j(
     rate = problem.rate.value(bandwidth_hz, problem.snr_hz * (power / limit.power_w))
     upload_s = upload_time_s(problem.fixed_bits + kept * problem.prunable_bits, rate)
     compute_j = limit.compute_power_w * clock**2 * (limit.fixed_compute_s + kept * problem.prunable_time_s)
-    return np.asarray(compute_j + power / limit.efficiency * upload_s)
+    return np.asarray(compute_j + limit.uplink_share * power / limit.efficiency * upload_s)

@@ -35,14 +35,17 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cosim.alloc.closed_forms import bandwidth_range_hz
 from cosim.alloc.curves import FLOOR, bracketed_root
 from cosim.alloc.energy import energy_limit
 from cosim.errors import AllocationError
 from cosim.interfaces import AllocationProblem, FloatArray
-from cosim.rate import Blocks, Rate, Side
+from cosim.rate import Blocks, Rate, Side, tangent
 
+_REACHED = 1e-14
+"""A kept fraction this close to the one to be reached has reached it."""
 _HAIR = 1e-10
 """A clock this close to an end of its range is at the end."""
 
@@ -75,7 +78,8 @@ class EnergyCurves:
             problem.prunable_time_s,
         )
         self._time = problem.latency_threshold_s - (problem.fixed_time_s - limit.fixed_compute_s)
-        self._budget, self._compute, self._draw = limit.budget_j, limit.compute_power_w, limit.power_w / limit.efficiency
+        self._budget, self._compute = limit.budget_j, limit.compute_power_w
+        self._draw = limit.uplink_share * limit.power_w / limit.efficiency
         self._clock_min, self._power_min = limit.frequency_min_hz / limit.frequency_hz, limit.power_min_w / limit.power_w
         self._computes = (self._compute > 0) & (self._own + self._work > 0)
 
@@ -86,7 +90,7 @@ class EnergyCurves:
         def surplus(leg: FloatArray) -> FloatArray:
             power, clock, per_bit = self._path(share, leg)
             by_time, by_energy = self._kept(per_bit, power, clock)
-            return np.asarray(np.clip(by_time, -1e3, 1e3) - np.clip(by_energy, -1e3, 1e3))
+            return _cut(by_time, -1e3, 1e3) - _cut(by_energy, -1e3, 1e3)
 
         ends = [surplus(np.full(share.shape, float(leg))) for leg in range(4)]
         leg = np.select([ends[0] >= 0, ends[1] >= 0, ends[2] >= 0, ends[3] >= 0], [0.0, 0.0, 1.0, 2.0], 3.0)
@@ -96,7 +100,7 @@ class EnergyCurves:
 
         def surplus_of_clock(trial: FloatArray) -> FloatArray:
             by_time, by_energy = self._kept(per_bit, power, trial)
-            return np.asarray(np.clip(by_time, -1e3, 1e3) - np.clip(by_energy, -1e3, 1e3))
+            return _cut(by_time, -1e3, 1e3) - _cut(by_energy, -1e3, 1e3)
 
         floor = np.broadcast_to(self._clock_min, share.shape)
         tunable = inside & (surplus_of_clock(floor) < 0) & (surplus_of_clock(np.ones_like(floor)) > 0)
@@ -114,34 +118,43 @@ class EnergyCurves:
         return left, right
 
     def reach_hz(self, kept: FloatArray, free_hz: FloatArray, most_hz: float) -> FloatArray:
-        """The least bandwidth (n,) with y(B) >= ``kept``, inf where ``most_hz`` is not enough.
+        """The least bandwidth (..., n) with y(B) >= ``kept``, inf where ``most_hz`` is not enough.
 
-        ``free_hz``: the same without the energy budget, a lower bound.
+        ``free_hz``: the same without the energy budget, a lower bound. y is nearly a straight line in 1/B: Newton's method in that, in a bracket;
+        where a step leaves it or is not half as long as the last one, the middle is tried.
         """
-        low = np.clip(free_hz, 1e-12 * most_hz, most_hz)
-        high = np.full_like(low, most_hz)
-
-        def surplus(log_b: FloatArray) -> FloatArray:
-            return np.asarray(np.clip(self.at(np.exp(log_b)).kept, -1.0, 10.0) - kept)
-
-        enough, never = surplus(np.log(low)) >= -1e-14, surplus(np.log(high)) < -1e-14
-        root = bracketed_root(surplus, np.log(low), np.log(high), ~enough & ~never)
-        root = np.exp(root) * np.where(enough, 1.0, 1.0 + 4e-15)
-        return np.where(np.isinf(free_hz) | (free_hz > most_hz) | (~enough & never), np.inf, np.where(enough, free_hz, root))
+        low, high = np.clip(free_hz, 1e-12 * most_hz, most_hz), np.full(free_hz.shape, most_hz)
+        best = self.at(low)
+        enough, never = best.kept >= kept - _REACHED, self.at(high).kept < kept - _REACHED
+        share, last, found = low, high - low, enough | never
+        for _ in range(100):
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                trial = 1.0 / (1.0 / share + (best.kept - kept) / (best.right_per_hz * share**2))
+            good = (trial > low) & (trial < high) & (np.abs(trial - share) <= 0.5 * last)
+            trial = np.where(found, share, np.where(good, trial, np.sqrt(low * high)))
+            last, share = np.abs(trial - share), trial
+            best = self.at(share)
+            short = best.kept < kept
+            low, high = np.where(short, share, low), np.where(short, high, share)
+            found = found | (np.abs(best.kept - kept) <= _REACHED) | (high <= low * (1.0 + 4e-16))
+            if found.all():
+                break
+        never = (never & ~enough) | np.isinf(free_hz) | (free_hz > most_hz)
+        return np.where(never, np.inf, np.where(enough, free_hz, share * (1.0 + 4e-15)))
 
     def _path(self, share: FloatArray, leg: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """(q, phi, 1 / R) on the path of rising mu: leg 0..1 at least power, 1..2 both interior, 2..3 at full power.
 
         On the middle leg 2 W phi^3 = P q eta(q), cut to the range of phi; where computing costs nothing, phi = 1.
         """
-        power = self._power_min ** np.clip(2.0 - leg, 0.0, 1.0)
+        power = self._power_min ** _cut(2.0 - leg, 0.0, 1.0)
         value, worth = self._rate_and_worth(share, power)
         with np.errstate(divide="ignore", over="ignore"):
             cube = worth / (2.0 * np.where(self._computes, self._compute, 1.0))
             per_bit = np.asarray(1.0 / value)
-        clock = np.clip(np.cbrt(np.where(self._computes, cube, np.inf)), self._clock_min, 1.0)
-        clock = np.where(leg < 1.0, self._clock_min * (clock / self._clock_min) ** np.clip(leg, 0.0, 1.0), clock)
-        return power, np.where(leg > 2.0, clock ** np.clip(3.0 - leg, 0.0, 1.0), clock), per_bit
+        clock = _cut(np.cbrt(np.where(self._computes, cube, np.inf)), self._clock_min, 1.0)
+        clock = np.where(leg < 1.0, self._clock_min * (clock / self._clock_min) ** _cut(leg, 0.0, 1.0), clock)
+        return power, np.where(leg > 2.0, clock ** _cut(3.0 - leg, 0.0, 1.0), clock), per_bit
 
     def _rate_and_worth(self, share: FloatArray, power: FloatArray) -> tuple[FloatArray, FloatArray]:
         """R [bit/s], and P q eta(q) [W]: the energy that a second more of airtime saves."""
@@ -189,9 +202,15 @@ def curve_range_hz(problem: AllocationProblem, curves: EnergyCurves) -> tuple[Fl
     """
     free_least, free_most = bandwidth_range_hz(problem)
     band = problem.bandwidth_hz
-    least = curves.reach_hz(1.0 - problem.prune_max, free_least, band)
-    most = curves.reach_hz(np.ones_like(least), np.minimum(free_most, 2.0 * band), 2.0 * band)
+    kept, free = np.stack([1.0 - problem.prune_max, np.ones_like(free_least)]), np.stack([free_least, np.minimum(free_most, 2.0 * band)])
+    least, most = curves.reach_hz(kept, free, 2.0 * band)
+    least = np.where(least > band, np.inf, least)
     return least, np.maximum(np.where(np.isfinite(most), most, 2.0 * band), np.where(np.isfinite(least), least, 0.0))
+
+
+def least_range_hz(problem: AllocationProblem, curves: EnergyCurves) -> FloatArray:
+    """B_min [Hz] (n,) under the energy budget alone."""
+    return curves.reach_hz(1.0 - problem.prune_max, bandwidth_range_hz(problem)[0], problem.bandwidth_hz)
 
 
 def relaxed(problem: AllocationProblem) -> AllocationProblem:
@@ -212,9 +231,9 @@ def _elastic(rate: Rate, share: FloatArray, snr: FloatArray) -> tuple[FloatArray
         value = below + above
         mixed = below * below_elastic + above * above_elastic
         return value, np.divide(mixed, value, out=np.ones_like(value), where=value > 0)
-    value, slope = rate.value(share, snr), rate.derivative(share, snr)
+    value, slope = tangent(rate, share, snr)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return value, np.where(value > 0, np.clip(1.0 - share * slope / value, 0.0, 1.0), 1.0)
+        return value, np.where(value > 0, _cut(1.0 - share * slope / value, 0.0, 1.0), 1.0)
 
 
 def _refuse_inhomogeneous(rate: Rate) -> None:
@@ -226,6 +245,11 @@ def _refuse_inhomogeneous(rate: Rate) -> None:
             f"an energy budget with a choice of powers needs a rate with R(cB, cs) = c R(B, s), which {inner!r} is not: "
             "open-loop power control with alpha below 1 (devices.power_control) does not go with kkt_energy"
         )
+
+
+def _cut(value: FloatArray, least: ArrayLike, most: ArrayLike) -> FloatArray:
+    """``np.clip``, which takes several times as long."""
+    return np.asarray(np.minimum(np.maximum(value, least), most))
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:

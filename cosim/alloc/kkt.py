@@ -72,7 +72,9 @@ def _answer(problem: AllocationProblem, ranges: tuple[FloatArray, FloatArray]) -
     if share.size:
         left, right = np.exp(left), np.exp(left) if right is left else np.exp(right)
         certificate = residuals(State(problem, share, *ranges, left, right, price), ratio, late_s)
-    return Allocation(np.isfinite(share), ratio, share, late_s, float(problem.weight @ ratio), price, feasible=True, certificate=certificate)
+    return Allocation(
+        np.isfinite(share), ratio, share, late_s, float(problem.weight @ ratio), price, feasible=True, certificate=certificate
+    )
 
 
 def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
@@ -87,7 +89,7 @@ def largest_set(problem: AllocationProblem, least: FloatArray) -> BoolArray:
 
 
 def clear(problem: AllocationProblem, least: FloatArray, most: FloatArray) -> tuple[FloatArray, float, Triple | None]:
-    """Bandwidths (n,) and the price at which demand meets the band; also R and left and right log marginal values there, if they are known."""
+    """Bandwidths (n,) and the price at which demand meets the band; R and left and right log marginal values there, if known."""
     band, pull = problem.bandwidth_hz, log_pull(problem)
     wants = (pull > -np.inf) & (most > least)
     everyone = bool(wants.all())
@@ -113,8 +115,8 @@ def _search_price(
 ) -> tuple[FloatArray, float, Triple | None]:
     """The price at which demand adds up to ``band``, the shares there, and what is known there.
 
-    Smooth demand and the capped Shannon bound: all conditions at once. Whole blocks: among the pieces around the answer for the rate that they
-    interpolate, then around the answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
+    Smooth demand and the capped Shannon bound: all conditions at once. Whole blocks: among the pieces around the answer for the rate that
+    they interpolate, then around the answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
     """
     blocks = isinstance(problem.rate, Blocks)
     rate = problem.rate.rate if isinstance(problem.rate, Blocks) else problem.rate

@@ -8,11 +8,12 @@ from typing import final
 import numpy as np
 
 from cosim.alloc.certificate import HAIR, NOTHING, State, residuals
+from cosim.alloc.closed_forms import planned_latency_s
 from cosim.alloc.curves import FLOOR, Kinks, clear_curves
 from cosim.alloc.energy import at_settings, energy_limit, planned_energy_j
-from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz, relaxed
+from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz, least_range_hz, relaxed
 from cosim.alloc.kkt import KKT, largest_set
-from cosim.alloc.problem import make_allocation, subset
+from cosim.alloc.problem import falling_root, least_feasible_threshold, make_allocation, subset
 from cosim.component import Component
 from cosim.interfaces import Allocation, AllocationProblem, Certificate, FloatArray
 
@@ -38,6 +39,34 @@ class KKTEnergy(Component):
         if problem.energy is None:
             return KKT().allocate(problem, rng)
         return _solve(problem)
+
+
+def least_threshold_within_budget(problem: AllocationProblem) -> float:
+    """The least threshold T [s], to 1e-6 of it, with which all devices that can be reached can be served within their energy budgets.
+
+    Each at its prune_max. Devices do not count that no bandwidth reaches, or whose budget is not enough even with the whole band, at
+    the least power and clock; 0 if none is left. Raises AllocationError without an energy record.
+    """
+    limit, most_pruned, band = energy_limit(problem), problem.prune_max, problem.bandwidth_hz
+    whole = np.full_like(most_pruned, band)
+    thrifty = at_settings(problem, limit.power_min_w, limit.frequency_min_hz)
+    spent = planned_energy_j(problem, most_pruned, whole, power_w=limit.power_min_w, frequency_hz=limit.frequency_min_hz)
+    slowest_s = planned_latency_s(thrifty, most_pruned, whole)
+    reached = np.isfinite(slowest_s) & (spent <= limit.budget_j)
+    if not reached.any():
+        return 0.0
+    part = subset(problem, reached)
+
+    def excess(threshold_s: float) -> float:
+        tried = dataclasses.replace(part, latency_threshold_s=threshold_s)
+        return 1.0 - band / max(float(least_range_hz(tried, EnergyCurves(tried)).sum()), 1e-30 * band)
+
+    low, high = least_feasible_threshold(part), float(slowest_s[reached].max())
+    for _ in range(60):
+        if excess(high) <= 0:
+            return falling_root(excess, min(low, high), high, 1e-6)
+        high *= 2.0
+    return float("inf")
 
 
 def _solve(problem: AllocationProblem) -> Allocation:

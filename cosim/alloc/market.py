@@ -1,8 +1,8 @@
 """The price at which devices' demands for bandwidth add up to the band: Newton's method for all of them and the price at once.
 
-At price lambda a device takes the B that maximises w y(B) - lambda B over its range, so w y'(B) = lambda in the inside. All of it happens in
-logarithms (of bandwidth, price and marginal value), which makes gains, sizes and weights of any magnitude alike. Around its
-present share a device's demand is a power law in the price, cut to its range.
+At price lambda a device takes the B that maximises w y(B) - lambda B over its range, so w y'(B) = lambda in the inside. All of it happens
+in logarithms (of bandwidth, price and marginal value), which makes gains, sizes and weights of any magnitude alike. Around its present
+share a device's demand is a power law in the price, cut to its range.
 """
 
 from __future__ import annotations

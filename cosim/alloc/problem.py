@@ -152,7 +152,10 @@ def unpruned_latency(problem: AllocationProblem) -> float:
 
 
 def least_feasible_threshold(problem: AllocationProblem) -> float:
-    """The least threshold T [s] with which all devices that can be reached can be served, each at its prune_max."""
+    """The least threshold T [s] with which all devices that can be reached can be served, each at its prune_max.
+
+    Under full power and clock; within energy budgets there is ``cosim.alloc.kkt_energy.least_threshold_within_budget``.
+    """
     return fastest(problem, 1.0 - problem.prune_max)[0]
 
 
@@ -200,15 +203,15 @@ def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolAr
     return tau_s, reached, share
 
 
-def falling_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """The least x in [low, high], to about 1e-14 (relative), with f(x) <= 0, for falling f; f(high) <= 0 is taken for granted.
+def falling_root(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-14) -> float:
+    """The least x in [low, high], to about ``tolerance`` (relative), with f(x) <= 0, for falling f; f(high) <= 0 is taken for granted.
 
     Method of Oliveira and Takahashi (ITP, ACM TOMS 2021): interpolate, truncate, project; never slower than bisection.
     """
     at_low, at_high = function(low), min(function(high), 0.0)
     if at_low <= 0.0:
         return low
-    width = 1e-14 * max(abs(low), abs(high))
+    width = tolerance * max(abs(low), abs(high))
     span = high - low
     radius = span
     while high - low > width:

@@ -29,7 +29,14 @@ class EnergyBudget(Component):
     frequency_min_share: float = quantity(0.1, "", "least clock frequency, as a share of the device's own", gt=0, le=1)
 
     def limit(
-        self, fixed_compute_s: FloatArray, frequency_hz: FloatArray, *, power_w: float, efficiency: float, capacitance: float
+        self,
+        fixed_compute_s: FloatArray,
+        frequency_hz: FloatArray,
+        *,
+        power_w: float,
+        efficiency: float,
+        capacitance: float,
+        uplink_share: float = 1.0,
     ) -> EnergyLimit | None:
         """The limits of devices (n,) for an allocation problem; None without a budget.
 
@@ -47,6 +54,7 @@ class EnergyBudget(Component):
             power_w=power_w * same,
             power_min_w=min(power_w, float(dbm_to_w(self.transmit_power_min_dbm))) * same,
             efficiency=efficiency,
+            uplink_share=uplink_share,
         )
 
 

@@ -50,7 +50,7 @@ def arrays(*values: ArrayLike) -> tuple[FloatArray, ...]:
     """As float64 arrays of one shape; views where they had to grow."""
     found = tuple([np.asarray(value, np.float64) for value in values])
     first = found[0].shape
-    if all([array.shape == first for array in found]):
+    if all(array.shape == first for array in found):
         return found
     return tuple(np.broadcast_arrays(*found))
 

@@ -54,7 +54,7 @@ class ErgodicRayleigh:
         return profile_inverse(_RAYLEIGH, rate_bps, snr_hz)
 
     def supremum(self, snr_hz: ArrayLike) -> FloatArray:
-        return np.asarray(snr_hz, np.float64) * PER_LN2
+        return np.asarray(np.asarray(snr_hz, np.float64) * PER_LN2)
 
 
 @final
@@ -77,21 +77,21 @@ class ErgodicTruncated:
     def value(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
         b, s = arrays(bandwidth_hz, snr_hz)
         inside = (b > 0) & (s > 0) & np.isfinite(b)
-        mean = self.rate.attenuation / LN2 * s * self._total(ratio(b, s, inside))[0]
+        mean = self.rate.attenuation / LN2 * s * self.total(ratio(b, s, inside))[0]
         return np.where(inside, mean, np.where(b > 0, self.supremum(s), 0.0))
 
     def derivative(self, bandwidth_hz: ArrayLike, snr_hz: ArrayLike, *, side: Side = "right") -> FloatArray:  # noqa: ARG002
         """As above. Smooth: both sides are the same."""
         b, s = arrays(bandwidth_hz, snr_hz)
         inside = (b > 0) & (s > 0) & np.isfinite(b)
-        mean = self.rate.attenuation / LN2 * self._slopes(ratio(b, s, inside))[0]
+        mean = self.rate.attenuation / LN2 * self.slopes(ratio(b, s, inside))[0]
         return np.where(inside, mean, np.where((b > 0) | (s <= 0), 0.0, self.rate.efficiency_max_bps_hz))
 
     def expansion(self, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Triple:
         """R, R' and the bend -B R''/R'."""
         u = np.minimum(np.maximum(bandwidth_hz / np.maximum(snr_hz, 1e-300), 1e-300), 1e300)
-        total, parts = self._total(u)
-        slope, bend = self._slopes(u, parts)
+        total, parts = self.total(u)
+        slope, bend = self.slopes(u, parts)
         factor = self.rate.attenuation / LN2
         return factor * snr_hz * total, factor * slope, bend
 
@@ -109,14 +109,14 @@ class ErgodicTruncated:
         scaled = _scaled_e1(v)
         return above, capped, above * scaled[0] - capped * scaled[1]
 
-    def _total(self, u: FloatArray) -> tuple[FloatArray, Triple]:
+    def total(self, u: FloatArray) -> tuple[FloatArray, Triple]:
         """R ln 2 / (alpha s), and the parts it is made of."""
         from scipy.special import gammainc  # SciPy takes half a second to load: not before it is needed
 
         low, parts = self.rate.snr_min, self._parts(u)
         return gammainc(2.0, low * u) * (np.log1p(low) / low) + u * (parts[0] * np.log1p(low) + parts[2]), parts
 
-    def _slopes(self, u: FloatArray, parts: Triple | None = None) -> tuple[FloatArray, FloatArray]:
+    def slopes(self, u: FloatArray, parts: Triple | None = None) -> tuple[FloatArray, FloatArray]:
         """R' ln 2 / alpha >= 0, and the bend, cut to [1e-6, 2 + m u], what it tends to for large u and more."""
         above, capped, difference = self._parts(u) if parts is None else parts
         log, cap, low = np.log1p(self.rate.snr_min), self.rate.snr_cap, self.rate.snr_min
@@ -169,7 +169,7 @@ def _scaled_e1(u: FloatArray) -> FloatArray:
 
 
 def _rayleigh(u: FloatArray) -> Triple:
-    """phi = u e^u E1(u), 1 - phi and u phi'.
+    """Phi = u e^u E1(u), 1 - phi and u phi'.
 
     From u = 4 on by quadrature of phi = E[u / (u + t)], t exponential, where e^u E1(u) would lose digits to cancellation.
     """
@@ -201,13 +201,13 @@ def _rayleigh_rise(u: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 @cache
 def _truncated_profile(rate: TruncatedShannon) -> Profile:
-    """phi = R over its supremum alpha s ln(1 + m) / (m ln 2), for the inverse."""
+    """Phi = R over its supremum alpha s ln(1 + m) / (m ln 2), for the inverse."""
     mean, low = ErgodicTruncated(rate), rate.snr_min
     top = float(np.log1p(low)) / low
 
     def rise(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        total, parts = mean._total(u)
-        return total / top, u * mean._slopes(u, parts)[0] / top
+        total, parts = mean.total(u)
+        return total / top, u * mean.slopes(u, parts)[0] / top
 
     def rest(u: FloatArray) -> FloatArray:
         scaled = [_scaled_e1(np.minimum(u * (1.0 + snr), 1e300)) for snr in (low, rate.snr_cap)]

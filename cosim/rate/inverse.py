@@ -75,7 +75,8 @@ def _rest(r: FloatArray, s: FloatArray, slope: float) -> FloatArray:
 def _root(profile: Profile, load: FloatArray, rest: FloatArray, *, far: bool = True) -> FloatArray:
     """Solve phi(u) = load, 1 - phi(u) = rest; the table leaves an error that one Newton step ends, nearly always.
 
-    The step is that of whichever of both is the smaller number, so that no digits are lost; ``far``: no load is so close to 1 that it matters.
+    The step is that of whichever of both is the smaller number, so that no digits are lost; ``far``: no load is so close to 1 that it
+    matters.
     """
     log_u = np.interp(np.log(load / rest), *_table(profile))
     u = np.exp(log_u)

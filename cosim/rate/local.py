@@ -41,7 +41,7 @@ def sides(rate: Rate, bandwidth_hz: FloatArray, snr_hz: FloatArray) -> Triple:
 
     A bandwidth within rounding (1e-12 of it) of a kink is at the kink.
     """
-    inside = bool(bandwidth_hz.size and np.minimum.reduce(bandwidth_hz) > _LEAST)
+    inside = bool(bandwidth_hz.size and np.minimum.reduce(bandwidth_hz, axis=None) > _LEAST)
     if inside and isinstance(rate, _WITH_EXPANSION):
         with np.errstate(invalid="ignore"):  # the bend of no rate at all
             value, slope, _ = rate.expansion(bandwidth_hz, snr_hz)

@@ -41,7 +41,7 @@ class Shannon(Component):
         return shannon_bandwidth_hz(rate_bps, snr_hz)
 
     def supremum(self, snr_hz: ArrayLike) -> FloatArray:
-        return np.asarray(snr_hz, np.float64) * PER_LN2
+        return np.asarray(np.asarray(snr_hz, np.float64) * PER_LN2)
 
 
 def shannon_bandwidth_hz(rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
@@ -82,13 +82,13 @@ def _series(x: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _rise(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """phi = u ln(1 + 1/u) and u phi'."""
+    """Both phi = u ln(1 + 1/u) and u phi'."""
     log, marginal, _ = logarithms(ONE / u)
     return u * log, u * marginal
 
 
 def _rest(u: FloatArray) -> FloatArray:
-    """1 - phi = u (x - ln(1 + x)), x = 1/u."""
+    """Deficit 1 - phi = u (x - ln(1 + x)), x = 1/u."""
     x = 1.0 / u
     deficit = x - np.log1p(x)
     small = x < _SMALL

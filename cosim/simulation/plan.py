@@ -143,6 +143,7 @@ def _energy(parts: Parts, ids: IntArray, fixed_compute_s: FloatArray) -> EnergyL
         power_w=parts.transmit_power_w,
         efficiency=parts.devices.amplifier_efficiency,
         capacitance=parts.compute.capacitance / parts.compute.mean_factor,
+        uplink_share=parts.uplink.uplink_share,
     )
 
 

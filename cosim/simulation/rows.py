@@ -178,7 +178,7 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "pruning_cost": "" if plan.problem.pruning_cost is None else " ".join(map(repr, plan.problem.pruning_cost.cost.tolist())),
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
-        "least_threshold_s": np.nan if plan.allocation.feasible else least_feasible_threshold(plan.problem),
+        "least_threshold_s": np.nan if plan.allocation.feasible else _least_threshold_s(plan),
         "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
         "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
@@ -191,6 +191,15 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "uncovered_fraction": update.uncovered_fraction,
     }
     return {name: [value] for name, value in row.items()}
+
+
+def _least_threshold_s(plan: Plan) -> float:
+    """The least threshold with which everyone could have been served, within energy budgets where the allocator keeps to them."""
+    if plan.allocation.transmit_power_w is None:
+        return least_feasible_threshold(plan.problem)
+    from cosim.alloc.kkt_energy import least_threshold_within_budget  # only for who needs it
+
+    return least_threshold_within_budget(plan.problem)
 
 
 def _pruning_cost(problem: AllocationProblem, allocation: Allocation) -> float:
