@@ -49,31 +49,6 @@ def planned_energy_j(
     saves in slots without a block is left out, so that the plan is an upper bound there.
     """
     limit = energy_limit(problem)
-    power = np.where(np.isnan(power_w), 1.0, power_w / limit.power_w)
-    slower = np.where(np.isnan(frequency_hz), 1.0, limit.frequency_hz / frequency_hz)
-    return dataclasses.replace(
-        problem,
-        snr_hz=problem.snr_hz * power,
-        prunable_time_s=problem.prunable_time_s * slower,
-        fixed_time_s=problem.fixed_time_s + limit.fixed_compute_s * (slower - 1.0),
-    )
-
-
-def planned_energy_j(
-    problem: AllocationProblem,
-    prune_ratio: FloatArray,
-    bandwidth_hz: FloatArray,
-    *,
-    power_w: FloatArray | None = None,
-    frequency_hz: FloatArray | None = None,
-) -> FloatArray:
-    """Planned energy [J] of each device's round, (n,); inf where there are bits to send and no rate.
-
-    compute_power (f / f_0)^2 (fixed_compute + y prunable_time) + uplink_share p / efficiency D / R(B; s p / p_0), D = Q0 + y Q. Power and clock:
-    by default the largest. The power is drawn for all of the upload that is uplink; what an uplink of whole blocks saves in slots without a block is
-    left out, so that the plan is an upper bound there.
-    """
-    limit = energy_limit(problem)
     power = limit.power_w if power_w is None else power_w
     clock = np.ones_like(limit.power_w) if frequency_hz is None else frequency_hz / limit.frequency_hz
     kept = 1.0 - prune_ratio

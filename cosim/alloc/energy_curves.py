@@ -120,8 +120,8 @@ class EnergyCurves:
     def reach_hz(self, kept: FloatArray, free_hz: FloatArray, most_hz: float) -> FloatArray:
         """The least bandwidth (..., n) with y(B) >= ``kept``, inf where ``most_hz`` is not enough.
 
-        ``free_hz``: the same without the energy budget, a lower bound. y is nearly a straight line in 1/B: Newton's method in that, in a bracket;
-        where a step leaves it or is not half as long as the last one, the middle is tried.
+        ``free_hz``: the same without the energy budget, a lower bound. y is nearly a straight line in 1/B: Newton's method in that, in a
+        bracket; where a step leaves it or is not half as long as the last one, the middle is tried.
         """
         low, high = np.clip(free_hz, 1e-12 * most_hz, most_hz), np.full(free_hz.shape, most_hz)
         best = self.at(low)

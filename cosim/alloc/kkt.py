@@ -116,7 +116,8 @@ def _search_price(
     """The price at which demand adds up to ``band``, the shares there, and what is known there.
 
     Smooth demand and the capped Shannon bound: all conditions at once. Whole blocks: among the pieces around the answer for the rate that
-    they interpolate, then around the answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all there is.
+    they interpolate, then around the answer among those, until the pieces hold it. Otherwise, or where that does not settle, among all
+    there is.
     """
     blocks = isinstance(problem.rate, Blocks)
     rate = problem.rate.rate if isinstance(problem.rate, Blocks) else problem.rate

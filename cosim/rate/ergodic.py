@@ -163,9 +163,17 @@ def _scaled_e1(u: FloatArray) -> FloatArray:
     """F(u) = e^u E1(u) for u > 0."""
     from scipy.special import exp1
 
-    if u.size and np.maximum.reduce(u, axis=None) >= _WIDE:
-        return np.asarray(_rayleigh(u)[0] / u)
-    return np.asarray(np.exp(u) * exp1(u))
+    high = u >= _WIDE
+    if not high.any():
+        return np.asarray(np.exp(u) * exp1(u))
+    found = np.empty(u.shape)
+    found[~high] = np.exp(u[~high]) * exp1(u[~high])
+    large = u[high]
+    sums = np.empty(large.size)
+    for start in range(0, large.size, CHUNK):  # keeps memory at O(n)
+        sums[start : start + CHUNK] = _WEIGHTS @ (1.0 / (large[start : start + CHUNK] + _NODES[:, None]))
+    found[high] = sums
+    return found
 
 
 def _rayleigh(u: FloatArray) -> Triple:

@@ -22,8 +22,8 @@ class TruncatedShannon(Component):
 
     The source says that nothing arrives below a least SNR, at more than B_cut = s / snr_min. A jump to zero is neither concave
     nor what a sender would do who can leave spectrum idle: here bandwidth beyond B_cut brings nothing more, R(B) = R(B_cut).
-    The defaults are the source's example for the uplink (for the downlink: 0.6, -10 dB, 4.4 bit/s/Hz). Kinks at B_cap, where the cap c begins to bind, and at B_cut; R is straight
-    up to B_cap.
+    The defaults are the source's example for the uplink (for the downlink: 0.6, -10 dB, 4.4 bit/s/Hz). Kinks at B_cap, where the
+    cap c begins to bind, and at B_cut; R is straight up to B_cap.
     """
 
     attenuation: float = quantity(0.4, "", "factor alpha of the Shannon bound: implementation losses", gt=0, le=1)
