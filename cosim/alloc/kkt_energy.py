@@ -51,8 +51,7 @@ def least_threshold_within_budget(problem: AllocationProblem) -> float:
     whole = np.full_like(most_pruned, band)
     thrifty = at_settings(problem, limit.power_min_w, limit.frequency_min_hz)
     spent = planned_energy_j(problem, most_pruned, whole, power_w=limit.power_min_w, frequency_hz=limit.frequency_min_hz)
-    slowest_s = planned_latency_s(thrifty, most_pruned, whole)
-    reached = np.isfinite(slowest_s) & (spent <= limit.budget_j)
+    reached = np.isfinite(planned_latency_s(thrifty, most_pruned, whole)) & (spent <= limit.budget_j)
     if not reached.any():
         return 0.0
     part = subset(problem, reached)
@@ -61,11 +60,12 @@ def least_threshold_within_budget(problem: AllocationProblem) -> float:
         tried = dataclasses.replace(part, latency_threshold_s=threshold_s)
         return 1.0 - band / max(float(least_range_hz(tried, EnergyCurves(tried)).sum()), 1e-30 * band)
 
-    low, high = least_feasible_threshold(part), float(slowest_s[reached].max())
+    low = least_feasible_threshold(part)
     for _ in range(60):
+        high = 2.0 * low
         if excess(high) <= 0:
-            return falling_root(excess, min(low, high), high, 1e-6)
-        high *= 2.0
+            return falling_root(excess, low, high, 1e-6)
+        low = high
     return float("inf")
 
 
