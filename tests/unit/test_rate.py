@@ -19,7 +19,9 @@ from cosim.rate import (
     TruncatedShannon,
     ergodic_rayleigh,
     expansion,
+    reached_bps,
     shannon_bandwidth_hz,
+    sides,
     tangent,
 )
 
@@ -214,6 +216,32 @@ def test_tangent_is_value_and_right_derivative(rate):
     value, slope = tangent(rate, bandwidth, snr)
     assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-14)
     assert slope == pytest.approx(rate.derivative(bandwidth, snr), rel=1e-14)
+
+
+@pytest.mark.parametrize("rate", [*RATES, Scaled(TruncatedShannon(), 0.7)], ids=repr)
+def test_sides_are_value_and_both_derivatives(rate):
+    bandwidth, snr = 1.1 * 10.0 ** np.arange(0, 9), np.full(9, 1e6)
+    value, before, beyond = sides(rate, bandwidth, snr)
+    assert value == pytest.approx(rate.value(bandwidth, snr), rel=1e-14)
+    assert before == pytest.approx(rate.derivative(bandwidth, snr, side="left"), rel=1e-9)  # a hair away, where there is no closed form
+    assert beyond == pytest.approx(rate.derivative(bandwidth, snr, side="right"), rel=1e-9)
+
+
+def test_sides_see_a_kink_from_either_side_of_its_rounding():
+    rate, snr = TruncatedShannon(), np.full(6, 1e6)
+    for kink in (1e6 / rate.snr_cap, 1e6 / rate.snr_min):
+        bandwidth = kink * (1.0 + np.array([-1e-13, -1e-15, 0.0, 1e-15, 1e-13, 0.0]))
+        _, before, beyond = sides(rate, bandwidth, snr)
+        assert before == pytest.approx(np.full(6, rate.derivative(kink * (1 - 1e-9), 1e6)), rel=1e-6)
+        assert beyond == pytest.approx(np.full(6, rate.derivative(kink * (1 + 1e-9), 1e6)), rel=1e-6)
+
+
+def test_only_rates_that_are_cut_reach_their_supremum():
+    snr = np.array([1e4, 1e8])
+    for rate in (Shannon(), ErgodicRayleigh(), Blocks(Shannon(), 1e5)):
+        assert reached_bps(rate, snr) is None
+    for rate in (TruncatedShannon(), Blocks(TruncatedShannon(), 1e5)):
+        assert reached_bps(rate, snr) == pytest.approx(rate.supremum(snr))
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, np.nan, np.inf])
