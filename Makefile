@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 
+# Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
+FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
+
 .PHONY: demo test test-full bench validation gallery chromium style clean
 .DEFAULT_GOAL := demo
 
@@ -18,11 +21,13 @@ demo: $(VENV)/installed
 	$(BIN)/cosim run scenarios/urban_50dev.yaml --out runs/demo
 	$(BIN)/cosim report runs/demo --out runs/demo/report.html
 
-test: $(VENV)/installed-dev style chromium
-	$(BIN)/python -m pytest -n 2 --quiet -m "not full"
+test: $(VENV)/installed-dev $(VENV)/installed-flower style chromium
+	$(BIN)/python -m pytest -n 2 --quiet -m "not full and not flower"
+	$(FLOWER) -m pytest --quiet -m flower
 
-test-full: $(VENV)/installed-full style chromium
-	$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term-missing:skip-covered
+test-full: $(VENV)/installed-full $(VENV)/installed-flower style chromium
+	$(BIN)/python -m pytest -n 2 --quiet -m "not flower" --cov --cov-report=term-missing:skip-covered
+	$(FLOWER) -m pytest --quiet -m flower
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -62,4 +67,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 # Ray, and other programs that read the tables: what the long checks need beyond the others.
 $(VENV)/installed-full: $(VENV)/installed-dev
 	$(INSTALL) --no-build-isolation --editable ".[ray,readers]"
+	touch $@
+
+$(VENV)/installed-flower: $(VENV)/installed constraints-flower.txt
+	rm -rf $(VENV)/flower
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(VENV)/flower --requirement constraints-flower.txt
 	touch $@

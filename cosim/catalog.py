@@ -138,6 +138,7 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "trainer": {
             "sgd": "cosim.learn.trainer:SGD",
+            "flower": "cosim.learn.flower:Flower",
         },
         "pruner": {
             "magnitude": "cosim.learn.pruner:Magnitude",

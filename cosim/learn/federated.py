@@ -43,6 +43,7 @@ class Federated(Component):
         """The parts must fit each other; known without loading data."""
         self.partition.check(self.dataset.classes)
         parts = self.parts()
+        self.trainer.check(parts, self.pruner)
         if self.pruner.granularity == "structured":  # not every network has units that can go
             from cosim.learn.masking import masking
 

@@ -36,6 +36,11 @@ class Described(Protocol):
         ...
 
     @property
+    def tensors(self) -> tuple[str, ...]:
+        """Names of the weights, where there are any, and of the parameters that are never pruned, as in a module's ``state_dict``."""
+        ...
+
+    @property
     def weights(self) -> int:
         """Number of prunable weights."""
         ...
@@ -78,6 +83,12 @@ class Layer:
     relu: bool = True
     average: int = 1
     adapter: bool = False
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """``conv1.weight``, ``conv1.bias``; of a layer with normalisation ``conv1.weight``, ``conv1.norm.weight``, ``conv1.norm.bias``."""
+        values = ("norm.weight", "norm.bias") if self.groups else ("bias",)
+        return tuple(f"{self.name}.{tensor}" for tensor in ("weight", *values))
 
     @property
     def weights(self) -> int:
@@ -142,6 +153,12 @@ def tensor_shapes(layers: Sequence[Described]) -> list[Shape]:
     """Shapes of the tensors of these layers in the order of their parameter vector."""
     weights = [layer.weight_shape for layer in layers if layer.weights]
     return weights + [shape for layer in layers for shape in layer.value_shapes]
+
+
+def tensor_names(layers: Sequence[Described]) -> list[str]:
+    """Names of the tensors of these layers in the order of their parameter vector."""
+    weights = [layer.tensors[0] for layer in layers if layer.weights]
+    return weights + [name for layer in layers for name in layer.tensors[bool(layer.weights) :]]
 
 
 def views(vector: Any, layers: Sequence[Described]) -> list[Any]:

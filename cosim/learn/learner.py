@@ -195,11 +195,18 @@ class FederatedLearner:
                 received, ticket = outcome.received, tickets[-1]
                 if device in senders and received is None:
                     rejected.append(device)
-                elif received is not None:
+                elif received is not None and (weight := self._counted(device, outcome.last.examples)) > 0:
                     if mixing is not None:
                         base = ticket.shared if mixing.reference == "own" else self._shared
                         received = mixed(received, ticket.mask, self._shared, base, senders[device])
-                    yield SharedUpdate(received, ticket.mask, float(self._weight[device]))
+                    yield SharedUpdate(received, ticket.mask, weight)
+
+    def _counted(self, device: int, examples: int | None) -> float:
+        """w_k; of an update that counts for more or fewer samples than the device has, as the aggregator weighs these against those."""
+        if examples is None:
+            return float(self._weight[device])
+        these, own = self._parameters.aggregator.weights(np.array([examples, len(self._shares.train[device])]))
+        return float(self._weight[device] * these / own)
 
     def _received(self, ticket: Ticket, result: LocalResult) -> Vector | None:
         """The update as the server has it, encoded and decoded; None where it diverged, or is beyond the codec's range."""
@@ -242,6 +249,8 @@ class FederatedLearner:
             personal=personal,
             round=ticket.round,
             dense_gradient=self._device_gradient,
+            device=ticket.device,
+            devices=len(self._weight),
         )
 
     def _running(self, old: Vector, new: Vector) -> Vector:

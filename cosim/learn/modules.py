@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from cosim.errors import ScenarioError, SimulationError
-from cosim.learn.layers import Shape, Vector, tensor_shapes
+from cosim.learn.layers import Shape, Vector, tensor_names, tensor_shapes
 from cosim.rng import Streams
 
 
@@ -69,8 +69,7 @@ class ModuleNetwork:
         self.layers = tuple(_layers(self._module, flops))
         if not any(layer.weights for layer in self.layers):
             raise ScenarioError("the model has no parameter with two or more dimensions, so nothing of it could be pruned")
-        self._names = [layer.tensors[0] for layer in self.layers if layer.weights]
-        self._names += [name for layer in self.layers for name in layer.tensors[bool(layer.weights) :]]
+        self._names = tensor_names(self.layers)
 
     def initial(self, streams: Streams) -> list[Vector]:
         """The parameters of a new module, made with torch's generator seeded from stream ("init", 0)."""

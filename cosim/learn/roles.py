@@ -91,7 +91,7 @@ class LocalTask:
 
     ``samples``: indices of the device's own training images. ``shared``: u (N + M,); ``mask``: m_k (N,), or (N + M,) where
     whole units are removed; ``personal``: v_k. ``round``: the one that this work belongs to. ``dense_gradient``: the gradient
-    of pruned weights is wanted too.
+    of pruned weights is wanted too. ``device``: whose work it is, of ``devices``.
     """
 
     parts: Parts
@@ -103,6 +103,8 @@ class LocalTask:
     personal: Vector
     round: int = 0
     dense_gradient: bool = False
+    device: int = 0
+    devices: int = 1
 
 
 @final
@@ -111,7 +113,8 @@ class LocalResult:
     """What local work gave. ``finite``: no loss and no parameter became NaN or infinite.
 
     ``train_loss``: mean of the mini-batch losses over all steps. ``gradient``: mean of the dense gradient of the
-    prunable weights over the global steps (N,), where it was wanted.
+    prunable weights over the global steps (N,), where it was wanted. ``examples``: as so many training samples the update
+    counts; None: as those that the device has.
     """
 
     shared: Vector
@@ -119,6 +122,7 @@ class LocalResult:
     train_loss: float
     finite: bool
     gradient: Vector | None = None
+    examples: int | None = None
 
 
 class Codec(Protocol):
@@ -163,6 +167,10 @@ class Trainer(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+    def check(self, parts: Parts, pruner: Pruner) -> None:
+        """Raises ValueError where it cannot train such parts, or has not what the pruner needs; before any data are loaded."""
+        ...
+
     def steps(self, samples: IntArray, *, personal: bool) -> Steps:
         """Steps of devices with so many training samples (n,), for a model with or without a ``personal`` part."""
         ...

@@ -93,11 +93,10 @@ def widened(task: LocalTask, result: LocalResult) -> LocalResult:
         return result if gradient is None else replace(result, gradient=np.where(weights, gradient, np.float32(np.nan)))
     personal = task.personal.copy()
     personal[Submodel.of(task.parts, task.mask).personal] = result.personal
-    return LocalResult(
+    return replace(
+        result,
         shared=_scattered(task.mask, result.shared, 0.0),
         personal=personal,
-        train_loss=result.train_loss,
-        finite=result.finite,
         gradient=None if gradient is None else _scattered(weights, gradient, np.nan),
     )
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from cosim.component import Component, quantity
 from cosim.interfaces import IntArray
-from cosim.learn.roles import LocalResult, LocalTask, Steps
+from cosim.learn.roles import LocalResult, LocalTask, Pruner, Steps
 
 if TYPE_CHECKING:
     from cosim.learn.split import Parts
@@ -74,13 +74,12 @@ class SGD(Component):
 
     def steps(self, samples: IntArray, *, personal: bool) -> Steps:
         """Steps of devices with so many training samples (n,)."""
-        own, shared = self._count(self.personal_steps if personal else 0, samples), self._count(self.global_steps, samples)
+        own, shared = (step_count(steps, samples, self.batch_size) for steps in (self.personal_steps if personal else 0, self.global_steps))
         joint = np.minimum(own, shared) * (self.schedule == "simultaneous")
         return Steps(own - joint, shared - joint, joint)
 
-    def _count(self, steps: int | Epochs, samples: IntArray) -> IntArray:
-        batches = -(-samples // self.batch_size) * steps.epochs if isinstance(steps, Epochs) else np.full_like(samples, steps)
-        return np.where(samples > 0, batches, 0)
+    def check(self, parts: Parts, pruner: Pruner) -> None:
+        """All parts can be trained, and all gradients be had."""
 
     def together(self, parts: Parts) -> int:
         """Several devices, where the network is dense: see ``descent``."""
@@ -93,6 +92,12 @@ class SGD(Component):
         from cosim.learn.descent import descend
 
         return descend(self, tasks, rngs)
+
+
+def step_count(steps: int | Epochs, samples: IntArray, batch_size: int) -> IntArray:
+    """Steps of devices with so many samples (n,); none without samples."""
+    batches = -(-samples // batch_size) * steps.epochs if isinstance(steps, Epochs) else np.full_like(samples, steps)
+    return np.where(samples > 0, batches, 0)
 
 
 def minibatches(samples: int, batch_size: int, steps: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:

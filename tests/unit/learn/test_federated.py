@@ -8,9 +8,13 @@ from pydantic import ValidationError
 from cosim.catalog import KINDS, kind_of, make, resolve
 from cosim.learn.data import SMALL_FILE
 from cosim.learn.federated import Federated
+from cosim.learn.flower import Flower
 from cosim.learn.models import MLP
+from cosim.learn.pruner import Taylor
+from cosim.learn.split import Split
 
 REQUIRED = {  # fields without a default
+    "flower": {"client": "my_clients:app"},
     "torch_module": {"factory": "my_models:make"},
     "npz": {"file": str(SMALL_FILE)},
     "table": {"file": str(Path(__file__).parents[3] / "scenarios" / "traces" / "streets_12dev.csv"), "label": "device"},
@@ -70,3 +74,28 @@ def test_a_document_makes_it_and_it_makes_a_document():
 def test_what_does_not_fit_is_refused_before_any_data_are_loaded(document, message):
     with pytest.raises(ValidationError, match=message):
         Federated.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"config": {"batch-size": 3}}, "batch-size is told to the client anyway"),
+        ({"config": {"rates": [1, 2]}}, "config"),
+        ({"global_steps": 0}, "greater than or equal to 1"),
+        ({"client": "no_colon"}, "client"),
+    ],
+)
+def test_settings_of_a_flower_client(document, message):
+    with pytest.raises(ValidationError, match=message):
+        Flower(**{"client": "my_clients:app", **document})
+
+
+def test_what_a_flower_client_cannot_do_is_refused(monkeypatch):
+    trainer = Flower(client="my_clients:app")
+    with pytest.raises(ValidationError, match=r"a client trains one model; split\.personal_layers = copy"):
+        Federated(trainer=trainer, split=Split(personal_layers="copy"))
+    with pytest.raises(ValidationError, match="clients tell no gradients"):
+        Federated(trainer=trainer, pruner=Taylor())
+    monkeypatch.setattr("cosim.learn.flower.find_spec", lambda _: None)
+    with pytest.raises(ValidationError, match=r"needs the package flwr, which is not installed: pip install 'cosim\[flower\]'"):
+        Federated(trainer=trainer)
