@@ -55,9 +55,9 @@ def write(personalization: cosim.Study, pruning: cosim.Study, out: Path) -> None
     for study in (personalization, pruning):
         assert study.runs["finished"].all(), f"{study.directory}: some runs are missing; run the study again"
     (out / "img").mkdir(parents=True, exist_ok=True)
-    costs = costs_of(pruning)
-    draw(pruning, costs, out / "img/known_results.png")
-    parts = [head(personalization, pruning), *personal(personalization), *curve(pruning, costs), *rules(pruning, costs)]
+    means = costs_of(pruning)
+    draw(pruning, means, out / "img/known_results.png")
+    parts = [head(personalization, pruning), *personal(personalization), *curve(pruning, means), *rules(pruning, means)]
     (out / "known_results.md").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -26,6 +26,7 @@ MODELS = {
     "mlp": (MLP(hidden=(20, 12)), (1, 6, 6)),
     "cnn": (CNN(filters=(6, 8), kernel=3, hidden=20), (1, 12, 12)),
     "resnet": (ResNet(depth=8, width=8, groups=4), (3, 8, 8)),
+    "resnet20": (ResNet(depth=20, width=4, groups=2), (1, 8, 8)),
     "cnn1d": (CNN1D(filters=(6, 9), kernel=3), (2, 16)),
 }
 SPLITS = {"last": Split(), "none": Split(personal_layers=0), "first": Split(personal_layers=0, personal_first_layers=1)}
