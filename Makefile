@@ -26,8 +26,8 @@ test: $(VENV)/installed-dev $(VENV)/installed-flower style chromium
 	$(FLOWER) -m pytest --quiet -m flower
 
 test-full: $(VENV)/installed-full $(VENV)/installed-flower style chromium
-	$(BIN)/python -m pytest -n 2 --quiet -m "not flower" --cov --cov-report=term-missing:skip-covered
-	$(FLOWER) -m pytest --quiet -m flower
+	$(FLOWER) -m pytest --quiet -m flower --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --quiet -m "not flower" --cov --cov-append --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
