@@ -64,14 +64,14 @@ def work(settings: Flower, task: LocalTask, rng: np.random.Generator) -> LocalRe
         v = task.personal.copy()
         _take(reply, _tensors(task.parts, u, v))
         metrics = _metrics(reply)
-        examples, loss = _examples(metrics), float(metrics.get(settings.loss, np.nan))
+        examples, loss = _examples(metrics), _loss(metrics, settings.loss)
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         told = reason if isinstance(error, _UnusableError) else f"the client raised {type(error).__name__}: {reason}"
         raise SimulationError(f"round {task.round}: device {task.device}: trainer.client = {settings.client}: {told}") from error
     u[~kept] = 0.0
-    finite = bool(np.isfinite(u).all() and np.isfinite(v).all() and (settings.loss not in metrics or np.isfinite(loss)))
-    return LocalResult(u, v, loss, finite, examples=examples)
+    finite = bool(np.isfinite(u).all() and np.isfinite(v).all() and (loss is None or np.isfinite(loss)))
+    return LocalResult(u, v, np.nan if loss is None else float(loss), finite, examples=examples)
 
 
 class _UnusableError(ValueError):
@@ -182,7 +182,14 @@ def _metrics(reply: RecordDict) -> dict[str, Any]:
 
 def _examples(metrics: Mapping[str, Any]) -> int:
     count = metrics.get("num_examples")
-    if not isinstance(count, int | float) or count < 0 or count != int(count):
+    if not isinstance(count, int | float) or not count >= 0 or count % 1:  # NaN and infinity too
         told = "tells no num-examples" if count is None else f"tells num-examples = {count!r}"
         raise _UnusableError(f"the client {told}; an update counts for a number of samples, 0 or more")
     return int(count)
+
+
+def _loss(metrics: Mapping[str, Any], name: str) -> float | None:
+    loss = metrics.get(name)
+    if not isinstance(loss, int | float | None):
+        raise _UnusableError(f"the client's metric {name} is {loss!r}; the mean training loss must be a number")
+    return loss

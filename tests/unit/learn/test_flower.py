@@ -290,6 +290,11 @@ class Idle(Client):
         (lambda c, p, f: ([a.astype(object) for a in p], 1, {}), "the client raised"),
         (lambda c, p, f: p, "the client raised TypeError: NumPyClient.fit did not return a tuple with 3 elements"),
         (lambda c, p, f: (p, -1, {}), "the client tells num-examples = -1; an update counts for a number of samples, 0 or more"),
+        (lambda c, p, f: (p, 1, {"train_loss": "low"}), "the client's metric train_loss is 'low'; the mean training loss must be a number"),
+        (
+            replying(arrays=lambda m: m.content["arrays"], metrics=lambda m: MetricRecord({"num-examples": np.nan})),
+            "the client tells num-examples = nan",
+        ),
         (keeping, "the client keeps 'mine' in context.state, which begins anew in each round"),
         (ClientApp(), "the client raised ValueError: No train function registered"),
         (failing(), "the client answers with an error: no battery"),
