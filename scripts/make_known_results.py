@@ -37,7 +37,7 @@ RULES = {
     "ordered": "ordered (HeteroFL)",
     "rolling": "rolling (FedRolex)",
 }
-CURVE = ("unpruned", "layer-0.5", "layer-0.8", "layer-0.9", "layer-0.95", "layer-0.98")
+CURVE = ("unpruned", "layer-work", "layer-0.8", "layer-0.9", "layer-0.95")
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def personal(study: cosim.Study) -> list[str]:
     lines = [
         "## Personalization against one model for all\n",
         paragraph(
-            """20 devices with 200 images each, a network 784-64-10, 30 rounds, 10 steps on the shared part in each; methods with a
+            """20 devices with 200 images each, a network 784-64-10, 20 rounds, 10 steps on the shared part in each; methods with a
             personal part take 10 steps on that too. Settings: see [learning](learning.md)."""
         ),
     ]
@@ -171,16 +171,17 @@ def curve(study: cosim.Study, means: pd.DataFrame) -> list[str]:
         "## Accuracy and the pruning ratio\n",
         paragraph(
             """10 devices with 200 images each, dealt with Dirichlet's alpha = 0.5, a network of 6 and 12 filters and 64 hidden units,
-            FedAvg, 30 rounds of 5 steps. Masks: magnitude, per layer, the same for all devices. Compared with the unpruned model:"""
+            FedAvg, 20 rounds of 5 steps. Masks: magnitude, per layer, the same for all devices. Compared with the unpruned model:"""
         ),
         *table("ratio", "work", "bits"),
         *(row(costs(means, name)[0], found[name], *costs(means, name)[1:]) for name in CURVE),
         "",
     ]
     series = [study.rounds[study.rounds["variant"] == name].groupby("seed")[METRIC].last() for name in CURVE]
+    ratios = [f"{means.loc[name, 'prune_ratio']:.2f}" for name in CURVE]
     steps = [
-        f"{int((after < before).sum())} of {len(after)} seeds from {name.split('-')[-1]} to {following.split('-')[-1]}"
-        for (name, following), (before, after) in zip(pairwise(CURVE), pairwise(series), strict=True)
+        f"{int((after < before).sum())} of {len(after)} seeds from {ratio} to {following}"
+        for (ratio, following), (before, after) in zip(pairwise(ratios), pairwise(series), strict=True)
     ]
     return [*lines, paragraph(f"Accuracy falls from one ratio to the next in {'; '.join(steps)}.")]
 

@@ -52,7 +52,7 @@ def test_a_quick_variant_end_to_end(script, tmp_path):
     for personalized in ("fedper", "fedrep", "ditto"):
         assert (methods.loc[f"{personalized},classes_per_device"] > methods.loc["fedavg,classes_per_device"] + 0.05).all()
         assert (methods.loc[f"{personalized},iid"] < methods.loc["fedavg,iid"] + 0.02).all()
-    assert (masks.loc["layer-0.98"] < masks.loc["unpruned"]).all()
+    assert (masks.loc["layer-0.95"] < masks.loc["unpruned"]).all()
     work = script.costs_of(studies[1])["kept_flops"]
     equal = work[[f"{rule}-work" for rule in script.RULES]]
     assert equal.between(0.35, 0.41).all()
