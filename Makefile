@@ -3,6 +3,7 @@
 # make test-full  long checks too
 # make bench      timings
 # make gallery    docs/gallery.md, its figures and screenshots
+# make known-results  docs/known_results.md and its figure, from two studies
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 # Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
 FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
 
-.PHONY: demo test test-full bench validation gallery chromium style clean
+.PHONY: demo test test-full bench validation gallery known-results chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -37,6 +38,11 @@ validation: $(VENV)/installed-dev
 
 gallery: $(VENV)/installed-dev chromium
 	$(BIN)/python scripts/make_gallery.py --pages
+
+known-results: $(VENV)/installed-dev
+	$(BIN)/cosim study scenarios/studies/known_personalization.yaml --out runs/known_personalization
+	$(BIN)/cosim study scenarios/studies/known_pruning.yaml --out runs/known_pruning
+	$(BIN)/python scripts/make_known_results.py runs/known_personalization runs/known_pruning
 
 # Tests of the pages need a browser; where it cannot be installed, they are skipped.
 chromium:
