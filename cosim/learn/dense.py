@@ -58,5 +58,5 @@ def add_gradients(
         if bias is not None:
             bias.mul_(keep).add_(delta.sum(dim=1), alpha=factor) if keep else torch.sum(delta, dim=1, out=bias).mul_(factor)
         if i > first:
-            delta = before.masked_fill_(inputs[i] <= 0, 0.0) if layers[i - 1].relu else before
+            delta = torch.ops.aten.threshold_backward(before, inputs[i], 0.0) if layers[i - 1].relu else before
     return losses

@@ -7,7 +7,7 @@ has the devices as its first axis.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -16,27 +16,20 @@ from torch.nn.functional import cross_entropy
 
 from cosim.learn.chain import Chain
 from cosim.learn.dense import Slopes, add_gradients, is_dense
-from cosim.learn.layers import Described, parameter_count, tensor_shapes
+from cosim.learn.layers import Described, Mask, Vector, tensor_shapes
+from cosim.learn.placement import Placement, resident
 from cosim.learn.roles import LocalResult, LocalTask
 from cosim.learn.split import Parts
+from cosim.learn.stacked import losses_and_slopes
 from cosim.learn.trainer import minibatches
 
 if TYPE_CHECKING:
     from cosim.learn.trainer import SGD
 
-_TOGETHER: Final = 16
-"""Devices with a dense network that work together, at most: more gain little, and fewer jobs share the threads worse."""
-_CACHED: Final = 800_000
-"""Parameters that stay in a core's cache: larger networks work together in smaller groups."""
 
-
-def devices_together(parts: Parts) -> int:
-    """How many devices' work ``descend`` does at once: several where one device's matrices are too small to keep a core busy."""
-    size = parameter_count(parts.network.layers)
-    return max(1, min(_TOGETHER, _CACHED // size)) if is_dense(parts.network) else 1
-
-
-def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
+def descend(
+    settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], place: Placement
+) -> list[LocalResult]:
     """All steps of a round on each device's data: at first those on v alone, or on both parts, then the others."""
     groups: dict[tuple[Parts, tuple[int, ...]], list[int]] = {}
     for i, task in enumerate(tasks):  # devices with the same network, with as many steps, of as many samples, of one round
@@ -46,41 +39,50 @@ def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.
         groups.setdefault((task.parts, plan), []).append(i)
     results: dict[int, LocalResult] = {}
     for (parts, plan), members in groups.items():
-        width = devices_together(parts)
+        width = place.together(parts, settings.batch_size)
         for begin in range(0, len(members), width):
             chosen = members[begin : begin + width]
-            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3])
+            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3], place)
             results.update(zip(chosen, done, strict=True))
     return [results[i] for i in range(len(tasks))]
 
 
-def _descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: tuple[int, ...]) -> list[LocalResult]:
+def _descend(
+    settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: tuple[int, ...], place: Placement
+) -> list[LocalResult]:
     """``plan``: steps on both parts, on v alone, on u alone."""
     parts = tasks[0].parts
     plain = not (settings.momentum or settings.weight_decay or settings.proximal or settings.personal_proximal or tasks[0].dense_gradient)
     folded = plain and is_dense(parts.network)
-    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded)
-    u.prune(np.stack([task.mask for task in tasks]))
-    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded)
+    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded, device=place.device)
+    u.prune([task.mask for task in tasks])
+    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded, device=place.device)
     if parts.copy:
-        v.anchor(np.stack([task.shared for task in tasks]))
-    dense = torch.zeros(len(tasks), parts.prunable) if tasks[0].dense_gradient else None
+        v.anchor([task.shared for task in tasks])
+    dense = torch.zeros(len(tasks), parts.prunable, device=place.device) if tasks[0].dense_gradient else None
     losses: list[Tensor] = []
 
     batches = [minibatches(len(task.samples), settings.batch_size, sum(plan), rng) for task, rng in zip(tasks, rngs, strict=True)]
-    for (train_u, train_v), positions in zip(_plan(*plan), np.stack(batches, axis=1), strict=True):
+    rows = np.stack([task.samples[positions] for task, positions in zip(tasks, batches, strict=True)], axis=1)
+    for (train_u, train_v), (images, labels) in zip(_plan(*plan), _batches(tasks[0], rows, place.device), strict=True):
         u.train(train_u)
         v.train(train_v)
-        losses += _gradients(u, v, parts, *_batch(tasks, positions))
+        losses += _gradients(u, v, parts, images, labels, stacked=place.stacked)
         if dense is not None and train_u:
             dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan[0] + plan[2]))
         for part in (u, v):
             part.step()
 
-    train_loss = torch.stack(losses).mean(dim=0).tolist() if losses else [float("nan")] * len(tasks)
-    finite = u.finite() & v.finite() & torch.tensor([not losses or np.isfinite(loss) for loss in train_loss])
-    rows = zip(u.vector.numpy(), v.vector.numpy(), train_loss, finite.tolist(), strict=True)
-    return [LocalResult(*row, None if dense is None else dense[i].numpy()) for i, row in enumerate(rows)]
+    train_loss = _mean(losses) if losses else np.full(len(tasks), np.nan)
+    finite = (u.finite() & v.finite()).cpu().numpy() & (np.isfinite(train_loss) | (not losses))
+    slopes = [None] * len(tasks) if dense is None else list(dense.cpu().numpy())
+    found = zip(u.vector.cpu().numpy(), v.vector.cpu().numpy(), train_loss.tolist(), finite.tolist(), slopes, strict=True)
+    return [LocalResult(*row) for row in found]
+
+
+def _mean(losses: list[Tensor]) -> np.ndarray:
+    """Over the steps, in their order: a device's mean does not depend on who else is there, as a sum over tensors would."""
+    return np.add.reduce(torch.stack(losses).cpu().numpy().astype(np.float64), axis=0) / len(losses)
 
 
 def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]:
@@ -100,12 +102,13 @@ class _Part:
         *,
         pull: float,
         folded: bool,
+        device: torch.device,
     ) -> None:
         """``pull``: mu towards the vectors as they start, unless ``anchor`` says otherwise.
 
         ``folded``: the products that give the gradient take the step too, so ``slopes`` are the tensors themselves.
         """
-        self.vector, self.gradient = torch.from_numpy(np.stack(start)), torch.empty(0)
+        self.vector, self.gradient = _stack(start, device), torch.empty(0)
         self.tensors = _views(self.vector, layers)
         self.slopes: list[Tensor] = []
         self.trained = False
@@ -115,18 +118,19 @@ class _Part:
         self._mask: Tensor | None = None
         self._velocity = torch.zeros_like(self.vector) if settings.momentum else None
 
-    def prune(self, masks: np.ndarray) -> None:
-        """Masks (devices, N): pruned entries become zero and stay that."""
-        if not masks.all():
-            self._mask = torch.from_numpy(masks.astype(np.float32))  # as numbers: many times as fast as truth values
-            self.vector[:, : masks.shape[1]].mul_(self._mask)
-            if self._anchor is not None:
-                self._anchor.copy_(self.vector)
-
-    def anchor(self, vectors: np.ndarray) -> None:
-        """Towards these (devices, n) the proximal term draws."""
+    def prune(self, masks: Sequence[Mask]) -> None:
+        """Masks (N,) of the devices: pruned entries become zero and stay that."""
+        if all(mask.all() for mask in _distinct(masks)):
+            return
+        self._mask = _stack(masks, self.vector.device).to(torch.float32)  # as numbers: many times as fast as truth values
+        self.vector[:, : self._mask.shape[1]].mul_(self._mask)
         if self._anchor is not None:
-            self._anchor = torch.from_numpy(vectors)
+            self._anchor.copy_(self.vector)
+
+    def anchor(self, vectors: Sequence[Vector]) -> None:
+        """Towards these (n,) the proximal term draws."""
+        if self._anchor is not None:
+            self._anchor = _stack(vectors, self.vector.device)
 
     def train(self, trained: bool) -> None:  # noqa: FBT001 - a switch
         """From now on gradients are taken for this part, or not."""
@@ -164,13 +168,31 @@ def _views(vector: Tensor, layers: Sequence[Described]) -> list[Tensor]:
     return [part.view(len(vector), *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-def _batch(tasks: Sequence[LocalTask], positions: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Images (devices, b, ...) and labels (devices, b) at the devices' positions (devices, b)."""
-    chosen = np.stack([task.samples[rows] for task, rows in zip(tasks, positions, strict=True)])
-    return torch.from_numpy(tasks[0].images[chosen]), torch.from_numpy(tasks[0].labels[chosen])
+def _distinct(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The arrays without those that are there already."""
+    return list({id(array): array for array in arrays}.values())
 
 
-def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor) -> list[Tensor]:
+def _stack(arrays: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """The arrays (n,) as a new tensor (devices, n); what all devices have in common is moved once."""
+    if device.type == "cpu" or len(_distinct(arrays)) > 1:
+        return torch.from_numpy(np.stack(arrays)).to(device)
+    return torch.tensor(arrays[0], device=device).repeat(len(arrays), 1)
+
+
+def _batches(task: LocalTask, rows: np.ndarray, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each step the images (devices, b, ...) and labels (devices, b) at ``rows`` (steps, devices, b)."""
+    if device.type == "cpu":
+        for chosen in rows:
+            yield torch.from_numpy(task.images.take(chosen, axis=0)), torch.from_numpy(task.labels.take(chosen))
+        return
+    images, labels, steps = resident(task.images, device), resident(task.labels, device), torch.from_numpy(rows).to(device)
+    for chosen in steps:
+        flat = chosen.flatten()
+        yield images.index_select(0, flat).unflatten(0, chosen.shape), labels.index_select(0, flat).view(chosen.shape)
+
+
+def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor, *, stacked: bool) -> list[Tensor]:
     """Losses (devices,) of each model that is trained; the gradients go to the parts' slopes."""
     if not parts.copy:
         models = [(parts.joined(u.tensors, v.tensors), parts.joined(_wanted(u), _wanted(v)))]
@@ -180,6 +202,8 @@ def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor)
         layers = cast("Chain", parts.network).layers
         how = {"keep": 1.0, "factor": -u.rate} if u.folded else {}
         return [add_gradients(layers, tensors, images, labels, slopes, **how) for tensors, slopes in models]
+    if stacked:
+        return [losses_and_slopes(parts.network, tensors, images, labels, slopes) for tensors, slopes in models]
     return [_autograd(parts, tensors, images[0], labels[0], slopes) for tensors, slopes in models]
 
 

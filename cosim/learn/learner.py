@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
@@ -20,7 +20,7 @@ from cosim.learn.pruner import running_gradient
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.rotation import Turn
 from cosim.learn.submodel import narrowed, widened
-from cosim.learn.threads import training_threads
+from cosim.learn.threads import in_order, training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
 from cosim.learn.work import Work, upload_format, workload
 from cosim.rng import Streams
@@ -53,6 +53,7 @@ class FederatedLearner:
         """Load and deal the data, initialise the model. Raises ScenarioError where the data cannot be had or dealt."""
         self._parameters, self._streams, self._workers = parameters, streams, workers
         self._parts = parameters.parts()
+        self._together = parameters.trainer.together(self._parts)  # now: it may have to say that there is no GPU
         data = parameters.dataset.load()
         self._shares = parameters.partition.deal(data, devices, streams)
         self._data = data if self._shares.data is None else self._shares.data
@@ -103,14 +104,14 @@ class FederatedLearner:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
         if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
-        ids = device_ids.tolist()
-        masks = [self._mask(round_index, k, rho) for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
+        ids, rule = device_ids.tolist(), self._masking
+        everything = np.ones(rule.length, np.bool_)  # one for all whom nothing is pruned
+        masks = [self._mask(round_index, k, rho) if rho else everything for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
         self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
 
-        rule = self._masking
         kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
         squares = np.square(self._shared[: rule.length], dtype=np.float64)
-        lost = np.array([squares[~mask].sum() for mask in masks])
+        lost = np.array([squares[~mask].sum() if mask is not everything else 0.0 for mask in masks])
         weight = self._weight[device_ids]
         return Submodels(
             device_ids=device_ids,
@@ -182,11 +183,9 @@ class FederatedLearner:
 
         ``senders``: scale of each device's update.
         """
-        together = self._parameters.trainer.together(self._parts)
         with training_threads(self._workers) as pool:
-            tickets_of = list(work.values())
-            jobs = [tickets_of[i : i + together] for i in range(0, len(tickets_of), together)]
-            outcomes = chain.from_iterable(pool.map(partial(self._train, senders=senders), jobs))
+            jobs = _jobs(list(work.values()), self._together)
+            outcomes = chain.from_iterable(in_order(pool, partial(self._train, senders=senders), jobs, ahead=2 * self._workers))
             for (device, tickets), outcome in zip(work.items(), outcomes, strict=True):
                 self._personal[device] = outcome.personal
                 if self._device_gradient and self._gradient is not None:
@@ -290,3 +289,12 @@ class FederatedLearner:
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
         self._masks_round = int(state["masks_round"][0])
         self._tickets.restore(state, self._masking.length)
+
+
+def _jobs(work: list[list[Ticket]], together: int) -> list[list[list[Ticket]]]:
+    """The devices in groups of at most so many, an even number of groups of about one size, so that threads end together."""
+    groups = -(-len(work) // together)
+    if 1 < groups < len(work):
+        groups += groups % 2
+    starts = [len(work) * i // max(groups, 1) for i in range(groups + 1)]
+    return [work[begin:end] for begin, end in pairwise(starts)]

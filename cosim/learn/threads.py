@@ -1,12 +1,17 @@
-"""Training threads: each does one device at a time with single-threaded tensor operations, so their number changes no bit."""
+"""Training threads: each does one job at a time with single-threaded tensor operations, so their number changes no bit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @contextmanager
@@ -18,3 +23,14 @@ def training_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
     finally:
         torch.set_num_threads(before)
+
+
+def in_order(pool: Executor, work: Callable[[A], B], jobs: Iterable[A], *, ahead: int) -> Iterator[B]:
+    """Results of the jobs in their order; at most ``ahead`` jobs are under way or wait to be taken, so memory is bounded."""
+    waiting: deque[Future[B]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(work, job))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
