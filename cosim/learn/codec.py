@@ -89,7 +89,7 @@ class UploadFormat:
         return np.asarray(self._values_from_bits + self._mask_bits(count, self._form(count)) + self.codec.value_bits * count)
 
     def _form(self, kept: IntArray) -> IntArray:
-        """Form of a mask that keeps so many entries."""
+        """Form of masks that keep so many entries."""
         if self.mask_known or self.units is not None:
             return np.full_like(kept, KNOWN if self.mask_known else UNITS)
         return np.asarray(BITMAP + _mask_bits(self.prunable, kept).argmin(axis=0))
@@ -105,7 +105,7 @@ class UploadFormat:
         ``rng``: for codecs that leave the rounding to chance. Raises ValueError for values that the codec cannot write.
         """
         prunable, kept = len(mask), int(np.count_nonzero(mask))
-        form = int(self._form(np.asarray(kept)))
+        form = KNOWN if self.mask_known else int(self._form(np.asarray(kept)))
         weights = shared[:prunable] if kept == prunable else shared[:prunable][mask]
         values = np.concatenate([shared[prunable:], weights])
         header = HEADER.pack(MAGIC, VERSION, form, self.codec.code, 0, prunable, kept)
@@ -118,7 +118,7 @@ class UploadFormat:
         Raises ValueError if the data are not a whole upload of this format, or if the mask is neither in them nor given.
         """
         kept, form = self._header(data)
-        start = HEADER.size + int(self._mask_bits(np.asarray(kept), np.asarray(form))) // 8
+        start = HEADER.size + (0 if form == KNOWN else int(self._mask_bits(np.asarray(kept), np.asarray(form))) // 8)
         length = start + (self._values_from_bits - HEADER_BITS + self.codec.value_bits * kept) // 8
         if len(data) != length:
             raise ValueError(f"upload of {len(data)} bytes is {'cut short' if len(data) < length else 'too long'}: must be {length} bytes")

@@ -6,21 +6,24 @@ has the devices as its first axis.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cosim.errors import CosimWarning
 from cosim.learn.chain import Chain
 from cosim.learn.dense import Slopes, add_gradients, is_dense
 from cosim.learn.layers import Described, Mask, Vector, tensor_shapes
 from cosim.learn.placement import Placement, resident
 from cosim.learn.roles import LocalResult, LocalTask
 from cosim.learn.split import Parts
-from cosim.learn.stacked import losses_and_slopes
+from cosim.learn.stacked import losses_and_slopes, obstacle
 from cosim.learn.trainer import minibatches
 
 if TYPE_CHECKING:
@@ -31,47 +34,87 @@ def descend(
     settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], place: Placement
 ) -> list[LocalResult]:
     """All steps of a round on each device's data: at first those on v alone, or on both parts, then the others."""
-    groups: dict[tuple[Parts, tuple[int, ...]], list[int]] = {}
-    for i, task in enumerate(tasks):  # devices with the same network, with as many steps, of as many samples, of one round
-        count = np.array([len(task.samples)])
-        steps = settings.steps(count, personal=bool(task.parts.personal))
-        plan = (*(int(n[0]) for n in (steps.joint, steps.personal, steps.shared)), min(len(task.samples), settings.batch_size), task.round)
-        groups.setdefault((task.parts, plan), []).append(i)
     results: dict[int, LocalResult] = {}
-    for (parts, plan), members in groups.items():
-        width = place.together(parts, settings.batch_size)
+    for members, plan in _groups(settings, tasks):
+        first = tasks[members[0]]
+        here = _checked(place, first) if place.stacked else place
+        width = here.together(first.parts, settings.batch_size)
         for begin in range(0, len(members), width):
             chosen = members[begin : begin + width]
-            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3], place)
+            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan, here)
             results.update(zip(chosen, done, strict=True))
     return [results[i] for i in range(len(tasks))]
 
 
+def _checked(place: Placement, task: LocalTask) -> Placement:
+    """The same place, but one device after another where the network, a user's module, allows nothing else."""
+    why = obstacle(task.parts.network, torch.from_numpy(task.images[task.samples[:1]]).to(place.device)) if len(task.samples) else None
+    if why is None:
+        return place
+    warnings.warn(f"devices train one after another, since their networks cannot be mapped: {why}", CosimWarning, stacklevel=2)
+    return place._replace(stacked=False)
+
+
+def _groups(settings: SGD, tasks: Sequence[LocalTask]) -> list[tuple[list[int], _Plan]]:
+    """Devices with the same network, with as many steps, of as many samples, of one round; and those steps."""
+    samples = np.array([len(task.samples) for task in tasks])
+    steps = [settings.steps(samples, personal=personal) for personal in (False, True)]
+    plans = [np.stack([s.joint, s.personal, s.shared], axis=1).tolist() for s in steps]
+    batch = np.minimum(samples, settings.batch_size).tolist()
+    numbers: dict[Parts, int] = {}
+    number = {id(task.parts): numbers.setdefault(task.parts, len(numbers)) for task in _one_of_each(tasks)}
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, task in enumerate(tasks):
+        key = (number[id(task.parts)], batch[i], task.round, *plans[bool(task.parts.personal)][i])
+        groups.setdefault(key, []).append(i)
+    return [(members, _Plan(*key[3:])) for key, members in groups.items()]
+
+
+def _one_of_each(tasks: Sequence[LocalTask]) -> list[LocalTask]:
+    """A task for each object that describes a network: to compare those takes longer than to find them."""
+    return list({id(task.parts): task for task in tasks}.values())
+
+
+class _Plan(NamedTuple):
+    """How many steps train both parts, v alone, and u alone, in this order."""
+
+    joint: int
+    personal: int
+    shared: int
+
+    def phases(self) -> list[tuple[bool, bool, int]]:
+        """Whether u and v are trained, and for how many steps."""
+        return [(True, True, self.joint), (False, True, self.personal), (True, False, self.shared)]
+
+
 def _descend(
-    settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: tuple[int, ...], place: Placement
+    settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: _Plan, place: Placement
 ) -> list[LocalResult]:
-    """``plan``: steps on both parts, on v alone, on u alone."""
-    parts = tasks[0].parts
+    """The work of devices of one group, all at once."""
+    parts, device = tasks[0].parts, place.device
     plain = not (settings.momentum or settings.weight_decay or settings.proximal or settings.personal_proximal or tasks[0].dense_gradient)
-    folded = plain and is_dense(parts.network)
-    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded, device=place.device)
+    how = {"folded": plain and is_dense(parts.network), "device": device}
+    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, **how)
     u.prune([task.mask for task in tasks])
-    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded, device=place.device)
+    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, **how)
     if parts.copy:
         v.anchor([task.shared for task in tasks])
-    dense = torch.zeros(len(tasks), parts.prunable, device=place.device) if tasks[0].dense_gradient else None
+    dense = torch.zeros(len(tasks), parts.prunable, device=device) if tasks[0].dense_gradient else None
     losses: list[Tensor] = []
 
     batches = [minibatches(len(task.samples), settings.batch_size, sum(plan), rng) for task, rng in zip(tasks, rngs, strict=True)]
     rows = np.stack([task.samples[positions] for task, positions in zip(tasks, batches, strict=True)], axis=1)
-    for (train_u, train_v), (images, labels) in zip(_plan(*plan), _batches(tasks[0], rows, place.device), strict=True):
+    data = _batches(tasks[0], rows, device)
+    for train_u, train_v, steps in plan.phases():
         u.train(train_u)
         v.train(train_v)
-        losses += _gradients(u, v, parts, images, labels, stacked=place.stacked)
-        if dense is not None and train_u:
-            dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan[0] + plan[2]))
-        for part in (u, v):
-            part.step()
+        models = _models(u, v, parts) if steps else []
+        for images, labels in islice(data, steps):
+            losses += [_gradients(parts, tensors, images, labels, slopes, u, place) for tensors, slopes in models]
+            if dense is not None and train_u:
+                dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan.joint + plan.shared))
+            u.step()
+            v.step()
 
     train_loss = _mean(losses) if losses else np.full(len(tasks), np.nan)
     finite = (u.finite() & v.finite()).cpu().numpy() & (np.isfinite(train_loss) | (not losses))
@@ -81,13 +124,9 @@ def _descend(
 
 
 def _mean(losses: list[Tensor]) -> np.ndarray:
-    """Over the steps, in their order: a device's mean does not depend on who else is there, as a sum over tensors would."""
-    return np.add.reduce(torch.stack(losses).cpu().numpy().astype(np.float64), axis=0) / len(losses)
-
-
-def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]:
-    """Which of (u, v) each step trains."""
-    yield from [(True, True)] * joint + [(False, True)] * personal + [(True, False)] * shared
+    """Over samples and steps (devices,): summed so that a device's mean does not depend on who else is there."""
+    values = torch.stack(losses).cpu().numpy().astype(np.float64)  # (steps, devices, b)
+    return np.add.reduce(np.ascontiguousarray(values.transpose(0, 2, 1)).reshape(-1, values.shape[1]), axis=0) / (len(losses) * values.shape[2])
 
 
 class _Part:
@@ -192,19 +231,23 @@ def _batches(task: LocalTask, rows: np.ndarray, device: torch.device) -> Iterato
         yield images.index_select(0, flat).unflatten(0, chosen.shape), labels.index_select(0, flat).view(chosen.shape)
 
 
-def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor, *, stacked: bool) -> list[Tensor]:
-    """Losses (devices,) of each model that is trained; the gradients go to the parts' slopes."""
+def _models(u: _Part, v: _Part, parts: Parts) -> list[tuple[list[Tensor], Slopes]]:
+    """Tensors and slopes of each model that is trained."""
     if not parts.copy:
-        models = [(parts.joined(u.tensors, v.tensors), parts.joined(_wanted(u), _wanted(v)))]
-    else:
-        models = [(part.tensors, _wanted(part)) for part in (u, v) if part.trained]
+        return [(parts.joined(u.tensors, v.tensors), parts.joined(_wanted(u), _wanted(v)))]
+    return [(part.tensors, _wanted(part)) for part in (u, v) if part.trained]
+
+
+def _gradients(
+    parts: Parts, tensors: list[Tensor], images: Tensor, labels: Tensor, slopes: Slopes, u: _Part, place: Placement
+) -> Tensor:
+    """Losses (devices, b) of a model; the gradients of their means go to the slopes."""
     if is_dense(parts.network):
-        layers = cast("Chain", parts.network).layers
-        how = {"keep": 1.0, "factor": -u.rate} if u.folded else {}
-        return [add_gradients(layers, tensors, images, labels, slopes, **how) for tensors, slopes in models]
-    if stacked:
-        return [losses_and_slopes(parts.network, tensors, images, labels, slopes) for tensors, slopes in models]
-    return [_autograd(parts, tensors, images[0], labels[0], slopes) for tensors, slopes in models]
+        step = u.rate if u.folded else None
+        return add_gradients(cast("Chain", parts.network).layers, tensors, images, labels, slopes, step=step)
+    if place.stacked:
+        return losses_and_slopes(parts.network, tensors, images, labels, slopes)
+    return _autograd(parts, tensors, images[0], labels[0], slopes)
 
 
 def _wanted(part: _Part) -> Slopes:
@@ -212,9 +255,9 @@ def _wanted(part: _Part) -> Slopes:
 
 
 def _autograd(parts: Parts, tensors: Sequence[Tensor], images: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
-    """Loss (1,) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
+    """Losses (1, b) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
     own = [tensor[0].detach().requires_grad_(slope is not None) for tensor, slope in zip(tensors, slopes, strict=True)]
-    loss = cross_entropy(parts.network.forward(own, images), labels)
+    losses = cross_entropy(parts.network.forward(own, images), labels, reduction="none")
     wanted = [(tensor, slope[0]) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
-    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(loss, [tensor for tensor, _ in wanted])))
-    return loss.detach().unsqueeze(0)
+    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(losses.mean(), [tensor for tensor, _ in wanted])))
+    return losses.detach().unsqueeze(0)

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool1d, avg_pool2d, cross_entropy, max_pool1d, max_pool2d, pad
 
+from cosim.errors import SimulationError
 from cosim.learn.chain import Chain
 from cosim.learn.dense import Slopes
-from cosim.learn.layers import Layer
+from cosim.learn.layers import Layer, tensor_shapes
 
 if TYPE_CHECKING:
     from cosim.learn.chain import Network
@@ -26,16 +27,28 @@ _EPSILON: Final = 1e-5
 
 
 def losses_and_slopes(network: Network, tensors: Sequence[Tensor], x: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
-    """Losses (devices,) of networks with ``tensors`` (devices, ...); each slope that is wanted becomes the gradient.
+    """Losses (devices, b) of networks with ``tensors`` (devices, ...); each slope that is wanted becomes the gradient of their mean.
 
-    ``x`` (devices, b, ...), ``labels`` (devices, b). The gradient of the sum of the losses is each device's own.
+    ``x`` (devices, b, ...), ``labels`` (devices, b). The gradient of the sum of the devices' means is each device's own.
     """
     own = [tensor.detach().requires_grad_(slope is not None) for tensor, slope in zip(tensors, slopes, strict=True)]
     logits = forward(network, own, x)
-    losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(dim=1)
+    losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
     wanted = [(tensor, slope) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
-    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(losses.sum(), [tensor for tensor, _ in wanted])))
+    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(losses.mean(dim=1).sum(), [tensor for tensor, _ in wanted])))
     return losses.detach()
+
+
+def obstacle(network: Network, x: Tensor) -> str | None:
+    """Why the network of several devices cannot be one, tried out on samples x (b, ...); None where it can."""
+    if isinstance(network, Chain):
+        return None
+    tensors: list[Tensor] = [torch.zeros(2, *shape, device=x.device) for shape in tensor_shapes(network.layers)]
+    try:
+        logits = forward(network, tensors, torch.stack([x, x]))
+    except SimulationError as error:
+        return str(error)
+    return None if logits.ndim == 3 else f"its output has shape {tuple(logits.shape[1:])}"
 
 
 def forward(network: Network, tensors: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -45,8 +58,8 @@ def forward(network: Network, tensors: Sequence[Tensor], x: Tensor) -> Tensor:
         return mapped
     layers, values = network.layers, len(network.layers)
     needed, kept = {layer.residual for layer in layers}, dict[int | None, Tensor]()
-    if len(layers[0].weight_shape) > 2:
-        x = x.reshape(*x.shape[:2], *layers[0].input_shape).transpose(1, 2)
+    image = len(layers[0].weight_shape) > 2
+    x = x.reshape(*x.shape[:2], *layers[0].input_shape).transpose(1, 2) if image else x.flatten(2)
     for i, layer in enumerate(layers):
         count = len(layer.value_shapes)
         x = _layer(layer, tensors[i], tensors[values : values + count], x, kept.get(layer.residual))
@@ -77,7 +90,7 @@ def _layer(layer: Layer, weight: Tensor, values: Sequence[Tensor], x: Tensor, so
 
 def _dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """(devices, b, out) of x (devices, b, in) or (devices, channels, b, ...)."""
-    x = x.transpose(1, 2).flatten(2) if _is_image(x) else x.flatten(2)
+    x = x.transpose(1, 2).flatten(2) if _is_image(x) else x
     return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
