@@ -16,13 +16,15 @@ B = TypeVar("B")
 
 @contextmanager
 def training_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of ``workers`` threads in which torch works on one core each; the caller's own setting is as before afterwards."""
-    before = torch.get_num_threads()
+    """A pool of ``workers`` threads in which torch works on one core each; the caller's own settings are as before afterwards."""
+    before, short = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False  # on a GPU convolutions of users' modules would have 10 bits for each number
     try:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
+        torch.backends.cudnn.allow_tf32 = short
 
 
 def in_order(pool: Executor, work: Callable[[A], B], jobs: Iterable[A], *, ahead: int) -> Iterator[B]:
