@@ -73,7 +73,7 @@ def difference(name: str, devices: int, workers: int) -> float:
         states.append(learner.state())
     largest = max(float(np.abs(states[0][part] - states[1][part]).max()) for part in ("shared", "personal"))
     loss = float(np.abs(losses[0] - losses[1]).max())
-    print(f"{name}: GPU and processor differ by at most {largest:.1e} in a parameter, {loss:.1e} in a loss, after a round of {devices} devices")
+    print(f"{name}: GPU and processor differ by at most {largest:.1e} in a parameter, {loss:.1e} in a loss")
     return largest
 
 

@@ -18,8 +18,8 @@ from cosim.learn.masking import masking
 from cosim.learn.mixing import mixed
 from cosim.learn.pruner import running_gradient
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
-from cosim.learn.rotation import Turn
-from cosim.learn.submodel import narrowed, widened
+from cosim.learn.rotation import FIRST, NONE, Turn
+from cosim.learn.submodel import narrowed, submodel, widened
 from cosim.learn.threads import in_order, training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
 from cosim.learn.work import Work, upload_format, workload
@@ -105,13 +105,14 @@ class FederatedLearner:
         if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
         ids, rule = device_ids.tolist(), self._masking
-        everything = np.ones(rule.length, np.bool_)  # one for all whom nothing is pruned
-        masks = [self._mask(round_index, k, rho) if rho else everything for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
+        masks = list(self._new_masks(round_index, ids, prune_ratio.tolist()))
         self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
 
         kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
         squares = np.square(self._shared[: rule.length], dtype=np.float64)
-        lost = np.array([squares[~mask].sum() if mask is not everything else 0.0 for mask in masks])
+        distinct = {id(mask): mask for mask in masks}
+        loss = {key: squares[~mask].sum() for key, mask in distinct.items()}
+        lost = np.array([loss[id(mask)] for mask in masks])
         weight = self._weight[device_ids]
         return Submodels(
             device_ids=device_ids,
@@ -122,12 +123,27 @@ class FederatedLearner:
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
         )
 
-    def _mask(self, round_index: int, device: int, prune_ratio: float) -> Mask:
-        pruner, prunable = self._parameters.pruner, self._parts.prunable
+    def _new_masks(self, round_index: int, device_ids: list[int], prune_ratio: list[float]) -> Iterator[Mask]:
+        """The devices' masks; devices that must have the same one share it."""
+        pruner, rule, turning = self._parameters.pruner, self._masking, self._parameters.pruner.turning
+        common = self._importance(round_index, device_ids[0]) if pruner.common and any(prune_ratio) else None
+        whole, made = np.ones(rule.length, np.bool_), dict[tuple[float, Turn], Mask]()
+        for device, ratio in zip(device_ids, prune_ratio, strict=True):
+            turn = Turn(device, round_index)
+            if ratio == 0.0:
+                yield whole
+            elif common is None:
+                yield rule.mask(self._importance(round_index, device), ratio, turning, turn)
+            else:
+                key = ratio, FIRST if turning == NONE else turn
+                if key not in made:
+                    made[key] = rule.mask(common, ratio, turning, key[1])
+                yield made[key]
+
+    def _importance(self, round_index: int, device: int) -> NDArray[np.floating]:
         gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else self._gradient
         rng = self._streams.generator("pruner", device, round_index)
-        importance = pruner.importance(self._shared[:prunable], gradient, rng)
-        return self._masking.mask(importance, prune_ratio, pruner.turning, Turn(device, round_index))
+        return self._parameters.pruner.importance(self._shared[: self._parts.prunable], gradient, rng)
 
     def start(self, round_index: int, device_id: int) -> None:
         """A device begins its local work with the model of this moment."""
@@ -221,8 +237,9 @@ class FederatedLearner:
             chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
             tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
             rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
-            results = self._parameters.trainer.train([narrowed(task) for task in tasks], rngs)
-            for (i, _), result in zip(chosen, map(widened, tasks, results), strict=True):
+            smaller = [submodel(task) for task in tasks]
+            results = self._parameters.trainer.train(list(map(narrowed, tasks, smaller)), rngs)
+            for (i, _), result in zip(chosen, map(widened, tasks, smaller, results), strict=True):
                 last[i], old = result, gradients[i]
                 if result.finite:
                     personal[i] = result.personal

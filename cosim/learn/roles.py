@@ -199,6 +199,11 @@ class Pruner(Protocol):
     @property
     def turning(self) -> Rotation: ...
     @property
+    def common(self) -> bool:
+        """Whether importance is the same for all devices of a round: neither the device's own gradient nor drawn."""
+        ...
+
+    @property
     def gradient_memory(self) -> float | None: ...
     def importance(self, weights: Vector, gradient: Vector | None, rng: np.random.Generator) -> NDArray[np.floating]:
         """Importance (N,) of weights (N,): the least important are pruned. ``gradient``: NaN where not known yet."""

@@ -7,7 +7,7 @@ are mapped over the devices by ``torch.vmap``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -35,7 +35,9 @@ def losses_and_slopes(network: Network, tensors: Sequence[Tensor], x: Tensor, la
     logits = forward(network, own, x)
     losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
     wanted = [(tensor, slope) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
-    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(losses.mean(dim=1).sum(), [tensor for tensor, _ in wanted])))
+    torch._foreach_copy_(
+        [slope for _, slope in wanted], list(torch.autograd.grad(losses.mean(dim=1).sum(), [tensor for tensor, _ in wanted]))
+    )
     return losses.detach()
 
 
@@ -112,7 +114,7 @@ def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> 
 def _normalised(x: Tensor, scale: Tensor, shift: Tensor, groups: int) -> Tensor:
     """Over each group of channels of each sample."""
     image = _is_image(x)
-    grouped = x.unflatten(1 if image else 2, (groups, -1))
+    grouped = x.view(len(x), groups, -1, *x.shape[2:]) if image else x.view(*x.shape[:2], groups, -1)
     over = (2, *range(4, grouped.ndim)) if image else (3,)
     variance, mean = torch.var_mean(grouped, dim=over, correction=0, keepdim=True)
     normal = ((grouped - mean) * torch.rsqrt(variance + _EPSILON)).view(x.shape)
@@ -129,10 +131,10 @@ def _shortcut(x: Tensor, shape: torch.Size) -> Tensor:
     return pad(x, (*(0 for _ in range(2 * (x.ndim - 2))), 0, shape[1] - x.shape[1]))
 
 
-def _pooled(x: Tensor, pool: object, size: int) -> Tensor:
+def _pooled(x: Tensor, pool: Callable[[Tensor, int], Tensor], size: int) -> Tensor:
     """Each image of each channel on its own."""
-    pooled: Tensor = pool(x.flatten(0, 1), size)  # type: ignore[operator]
-    return pooled.unflatten(0, x.shape[:2])
+    pooled = pool(x.flatten(0, 1), size)
+    return pooled.view(*x.shape[:2], *pooled.shape[1:])
 
 
 def _is_image(x: Tensor) -> bool:

@@ -56,7 +56,9 @@ class SGD(Component):
     decay: Literal["none", "step", "cosine"] = quantity("none", "", "how the learning rate falls with the round s")
     decay_rounds: int = quantity(100, "", "step: rounds between falls; cosine: round at which it has fallen", ge=1, le=1_000_000)
     decay_factor: float = quantity(0.1, "", "step: factor of each fall; cosine: what is left in the end", ge=0, le=1)
-    device: Literal["cpu", "cuda", "auto"] = quantity("cpu", "", "where tensors are; auto: a GPU where there is one, which rounds otherwise")
+    device: Literal["cpu", "cuda", "auto"] = quantity(
+        "cpu", "", "where tensors are; auto: a GPU where there is one, which rounds otherwise"
+    )
 
     @model_validator(mode="after")
     def _trains(self) -> Self:
