@@ -157,16 +157,16 @@ def _models(u: PartVectors, v: PartVectors, parts: Parts) -> list[tuple[list[Ten
 
 
 def _gradients(parts: Parts, step: float | None, place: Placement) -> Gradients:
-    """How the losses (devices, b) of a model and the gradients of their means are found; ``step``: see ``dense.add_gradients``."""
+    """How the losses (devices, b), or their means (devices, 1), and the gradients of the means are found; ``step``: see ``dense.add_gradients``."""
     if is_dense(parts.network):
         return partial(add_gradients, cast("Chain", parts.network).layers, step=step)
     return partial(losses_and_slopes, parts.network) if place.stacked else partial(_autograd, parts.network)
 
 
 def _autograd(network: Network, tensors: Sequence[Tensor], images: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
-    """Losses (1, b) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
+    """Mean loss (1, 1) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
     own = [tensor[0].detach().requires_grad_(slope is not None) for tensor, slope in zip(tensors, slopes, strict=True)]
-    losses = cross_entropy(network.forward(own, images[0]), labels[0], reduction="none")
+    loss = cross_entropy(network.forward(own, images[0]), labels[0])
     wanted = [(tensor, slope[0]) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
-    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(losses.mean(), [tensor for tensor, _ in wanted])))
-    return losses.detach().unsqueeze(0)
+    torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(loss, [tensor for tensor, _ in wanted])))
+    return loss.detach().view(1, 1)

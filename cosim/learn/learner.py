@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class _Outcome(NamedTuple):
-    """What a device's finished tickets gave: its state after the last one, that one's result, and its update as the server has it.
+    """What a device's finished tickets gave: its state after the last one, that one's loss, and its update as the server has it.
 
     ``received``: None where nothing arrives, or what arrives is rejected.
     """
 
     personal: Vector
     gradient: Vector | None
-    last: LocalResult
+    train_loss: float
     received: Vector | None
 
 
@@ -206,7 +206,7 @@ class FederatedLearner:
                 self._personal[device] = outcome.personal
                 if self._device_gradient and self._gradient is not None:
                     self._gradient[device] = outcome.gradient
-                train_loss[device] = outcome.last.train_loss
+                train_loss[device] = outcome.train_loss
                 received, ticket = outcome.received, tickets[-1]
                 if device in senders and received is None:
                     rejected.append(device)
@@ -245,7 +245,7 @@ class FederatedLearner:
                     personal[i] = result.personal
                     gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
         received = [self._received(tickets[-1], last[i]) if devices[i] in senders else None for i, tickets in enumerate(work)]
-        return [_Outcome(personal[i], gradients[i], last[i], received[i]) for i in range(len(work))]
+        return [_Outcome(personal[i], gradients[i], last[i].train_loss, received[i]) for i in range(len(work))]
 
     def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
         return LocalTask(
