@@ -157,7 +157,7 @@ def _models(u: PartVectors, v: PartVectors, parts: Parts) -> list[tuple[list[Ten
 
 
 def _gradients(parts: Parts, step: float | None, place: Placement) -> Gradients:
-    """How the losses (devices, b), or their means (devices, 1), and the gradients of the means are found; ``step``: see ``dense.add_gradients``."""
+    """What finds losses (devices, b), or their means (devices, 1), and the gradients of the means; ``step``: see ``dense``."""
     if is_dense(parts.network):
         return partial(add_gradients, cast("Chain", parts.network).layers, step=step)
     return partial(losses_and_slopes, parts.network) if place.stacked else partial(_autograd, parts.network)

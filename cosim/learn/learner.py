@@ -17,6 +17,7 @@ from cosim.learn.layers import Mask, Vector
 from cosim.learn.masking import masking
 from cosim.learn.mixing import mixed
 from cosim.learn.pruner import running_gradient
+from cosim.learn.remembered import Remembered
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
 from cosim.learn.rotation import FIRST, NONE, Turn
 from cosim.learn.submodel import narrowed, submodel, widened
@@ -75,6 +76,7 @@ class FederatedLearner:
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
         self._server = parameters.server_optimizer.start(len(self._shared))
+        self._submodel = Remembered(partial(submodel, parts=self._parts))
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -237,7 +239,7 @@ class FederatedLearner:
             chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
             tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
             rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
-            smaller = [submodel(task) for task in tasks]
+            smaller = [self._submodel(task.mask) for task in tasks]
             results = self._parameters.trainer.train(list(map(narrowed, tasks, smaller)), rngs)
             for (i, _), result in zip(chosen, map(widened, tasks, smaller, results), strict=True):
                 last[i], old = result, gradients[i]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from cosim.errors import ScenarioError
 from cosim.learn.chain import Chain
 from cosim.learn.dense import is_dense
 from cosim.learn.layers import Layer, parameter_count
+from cosim.learn.remembered import Remembered
 
 if TYPE_CHECKING:
     from cosim.learn.split import Parts
@@ -70,14 +68,5 @@ def _values(layer: Layer) -> int:
     return layer.positions * (layer.weights // layer.weight_shape[0] + 4 * layer.weight_shape[0])
 
 
-_resident: Final[dict[tuple[int, torch.device], Tensor]] = {}
-"""Copies of arrays on other devices, by the array's identity; each lives as long as its array."""
-
-
-def resident(array: np.ndarray, device: torch.device) -> Tensor:
-    """The array, which nobody writes to, as a tensor on a device: moved there once."""
-    key = id(array), device
-    if key not in _resident:
-        _resident[key] = torch.tensor(array, device=device)
-        weakref.finalize(array, _resident.pop, key, None)
-    return _resident[key]
+resident: Final = Remembered(lambda array, device: torch.tensor(array, device=device))
+"""The array, which nobody writes to, as a tensor on a device: moved there once."""

@@ -63,14 +63,12 @@ def _narrow(layer: Layer, outs: Mask, ins: Mask | None) -> Layer:
     )
 
 
-def submodel(task: LocalTask) -> Submodel | None:
-    """The smaller network that the task trains, where its mask removes whole units.
+def submodel(mask: Mask, parts: Parts) -> Submodel | None:
+    """The smaller network that a device with this mask trains, where it removes whole units.
 
     A device with a whole model of its own trains that beside the whole u with zeros, which gives the same.
     """
-    if len(task.mask) == task.parts.prunable or task.parts.copy or task.mask.all():
-        return None
-    return Submodel.of(task.parts, task.mask)
+    return None if len(mask) == parts.prunable or parts.copy or mask.all() else Submodel.of(parts, mask)
 
 
 def narrowed(task: LocalTask, small: Submodel | None) -> LocalTask:

@@ -7,11 +7,14 @@ from typing import ClassVar, final
 
 import numpy as np
 import pytest
+import torch
 
 from cosim.component import Component
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
+from cosim.learn.placement import resident
 from cosim.learn.pruner import Magnitude
+from cosim.learn.remembered import Remembered
 from cosim.learn.roles import LocalResult, Steps
 from cosim.learn.split import Split
 from cosim.learn.threads import in_order
@@ -89,3 +92,19 @@ def test_devices_that_must_have_the_same_mask_share_it():
     assert masks[0].all()
     assert masks[2] is masks[3] is not masks[4]
     assert len({id(mask) for mask in masks.values()}) == 3
+
+
+def test_what_was_made_of_an_array_is_forgotten_with_it():
+    made = Remembered(lambda array, factor: array.sum() * factor)
+    one, same = np.ones(3), np.ones(3)
+    assert [made(one, 1), made(one, 1), made(one, 2), made(same, 1)] == [3, 3, 6, 3]
+    assert len(made) == 3
+    del one
+    assert len(made) == 1
+
+
+def test_a_data_set_is_moved_to_a_device_once():
+    array = np.ones((3, 2), np.float32)
+    tensor = resident(array, torch.device("cpu"))
+    assert resident(array, torch.device("cpu")) is tensor
+    torch.testing.assert_close(tensor, torch.ones(3, 2))

@@ -139,13 +139,3 @@ def test_a_gpu_that_is_not_there_is_told_at_the_start(play):
     with pytest.raises(ScenarioError, match=r"learning.trainer.device = cuda: .* finds no CUDA device here; allowed on this machine: cpu"):
         play.learner(trainer=SGD(device="cuda"))
     assert placement.placement("auto") == placement.CPU
-
-
-def test_data_are_moved_once_and_forgotten_with_their_array():
-    array = np.ones((3, 2), np.float32)
-    before = len(placement._resident)
-    one = placement.resident(array, torch.device("cpu"))
-    assert placement.resident(array, torch.device("cpu")) is one
-    assert len(placement._resident) == before + 1
-    del array
-    assert len(placement._resident) == before
