@@ -121,6 +121,19 @@ def test_a_module_that_cannot_be_mapped_is_trained_device_by_device():
         check(SETTINGS["alternating"], work)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "personal"),
+    [*((name, "alternating", 1) for name in NETWORKS), *(("cnn", settings, "copy") for settings in ("simultaneous", "proximal"))],
+)
+def test_all_steps_stay_on_the_device(name, settings, personal):
+    """On a device without data every operation must find all its tensors there, up to the one that fetches the results."""
+    elsewhere = placement.Placement(torch.device("meta"), stacked=True)
+    work = list(tasks(*NETWORKS[name], Split(personal_layers=personal), dense_gradient=True))
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor") as caught:
+        descend(SETTINGS[settings], work, [np.random.default_rng(k) for k in range(len(work))], elsewhere)
+    assert [entry.name for entry in caught.traceback if "cosim" in str(entry.path)][-1] == "_mean"
+
+
 def test_networks_of_different_widths_keep_to_themselves():
     work = [*list(tasks(*NETWORKS["cnn"]))[:2], *list(tasks(*chain(CNN(filters=(2, 4), kernel=3, hidden=5))))[:2]]
     check(SETTINGS["alternating"], work)
