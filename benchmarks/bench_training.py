@@ -52,13 +52,14 @@ CASES = (
 
 
 def plain_round(case: Case, start: dict, steps: int, images, labels, shares) -> None:
-    """FedAvg, device after device."""
+    """FedAvg, device after device, where the images are."""
     mean = {name: torch.zeros_like(value) for name, value in start.items()}
     for share in shares:
-        model = case.module()
+        model = case.module().to(images.device)
         model.load_state_dict(start)
         optimiser = torch.optim.SGD(model.parameters(), 0.05)
-        order = torch.cat([share[torch.randperm(len(share))] for _ in range(-(-steps * case.batch // len(share)))])
+        turns = range(-(-steps * case.batch // len(share)))
+        order = torch.cat([share[torch.randperm(len(share), device=share.device)] for _ in turns])
         for rows in order[: steps * case.batch].split(case.batch):
             optimiser.zero_grad()
             cross_entropy(model(images[rows]), labels[rows]).backward()

@@ -9,7 +9,7 @@ import numpy as np
 
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
-from cosim.interfaces import BoolArray, FloatArray, IntArray
+from cosim.interfaces import FloatArray, IntArray
 from cosim.learn.layers import Vector
 from cosim.learn.roles import Merged, SharedUpdate
 
@@ -38,14 +38,19 @@ class KeptAverage(Component):
 
     def merge(self, shared: Vector, updates: Iterable[SharedUpdate]) -> Merged:
         """The new u; ``updates`` are consumed one at a time, so they need not be in memory together."""
-        total, mass, keepers = np.zeros(len(shared)), np.zeros(len(shared)), np.zeros(len(shared), np.int64)
+        total, some, keepers = np.zeros(len(shared)), np.zeros(len(shared)), np.zeros(len(shared), np.int64)
+        everyone, count = 0.0, 0  # mass and number of updates that keep everything
         for update in updates:  # as they come: one after another, in the order of the devices
             total += update.weight * update.shared
-            kept: BoolArray | bool = True
-            if not update.mask.all():
-                kept = np.ones(len(shared), np.bool_)
-                kept[: len(update.mask)] = update.mask
-            mass += update.weight * kept
-            keepers += kept
+            if update.mask.all():
+                everyone, count = everyone + update.weight, count + 1
+                continue
+            kept = slice(len(update.mask))
+            some[kept] += update.weight * update.mask
+            keepers[kept] += update.mask
+            some[len(update.mask) :] += update.weight
+            keepers[len(update.mask) :] += 1
+        mass = some + everyone
+        keepers += count
         merged = np.divide(total, mass, out=shared.astype(np.float64), where=mass > 0)
         return Merged(merged.astype(np.float32), keepers)

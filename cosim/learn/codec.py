@@ -89,7 +89,7 @@ class UploadFormat:
         return np.asarray(self._values_from_bits + self._mask_bits(count, self._form(count)) + self.codec.value_bits * count)
 
     def _form(self, kept: IntArray) -> IntArray:
-        """Form of a mask that keeps so many entries."""
+        """Form of masks that keep so many entries."""
         if self.mask_known or self.units is not None:
             return np.full_like(kept, KNOWN if self.mask_known else UNITS)
         return np.asarray(BITMAP + _mask_bits(self.prunable, kept).argmin(axis=0))
@@ -104,16 +104,13 @@ class UploadFormat:
 
         ``rng``: for codecs that leave the rounding to chance. Raises ValueError for values that the codec cannot write.
         """
-        prunable, kept = len(mask), int(mask.sum())
-        form = int(self._form(np.asarray(kept)))
+        prunable, kept = len(mask), int(np.count_nonzero(mask))
+        form = KNOWN if self.mask_known else int(self._form(np.asarray(kept)))
         weights = shared[:prunable] if kept == prunable else shared[:prunable][mask]
         values = np.concatenate([shared[prunable:], weights])
         header = HEADER.pack(MAGIC, VERSION, form, self.codec.code, 0, prunable, kept)
-        return (
-            header
-            + _encode_mask(mask if self.units is None else self.units.kept(mask), form)
-            + self.codec.write(values, self._counts(mask), rng)
-        )
+        known = _encode_mask(mask if self.units is None else self.units.kept(mask), form)
+        return b"".join((header, known, self.codec.write(values, self._counts(mask, kept), rng)))
 
     def decode(self, data: bytes, mask: Mask | None = None) -> tuple[Vector, Mask]:
         """u_k (N + M,) with zeros where pruned, and its mask (N,); ``mask``: what the receiver knows already.
@@ -121,7 +118,7 @@ class UploadFormat:
         Raises ValueError if the data are not a whole upload of this format, or if the mask is neither in them nor given.
         """
         kept, form = self._header(data)
-        start = HEADER.size + int(self._mask_bits(np.asarray(kept), np.asarray(form))) // 8
+        start = HEADER.size + (0 if form == KNOWN else int(self._mask_bits(np.asarray(kept), np.asarray(form))) // 8)
         length = start + (self._values_from_bits - HEADER_BITS + self.codec.value_bits * kept) // 8
         if len(data) != length:
             raise ValueError(f"upload of {len(data)} bytes is {'cut short' if len(data) < length else 'too long'}: must be {length} bytes")
@@ -129,20 +126,24 @@ class UploadFormat:
             mask = self.units.mask(_decode_mask(data[HEADER.size : start], self.units.count, kept, BITMAP))
         elif form != KNOWN:
             mask = _decode_mask(data[HEADER.size : start], self.prunable, kept, form)
-        if mask is None or len(mask) != self.prunable or int(mask.sum()) != kept:
+        if mask is None or len(mask) != self.prunable or int(np.count_nonzero(mask)) != kept:
             raise ValueError(f"upload keeps {kept} of {self.prunable} prunable values, but its mask is missing or another one")
-        values = self.codec.read(data[start:], self._counts(mask))
+        values = self.codec.read(memoryview(data)[start:], self._counts(mask, kept))
+        if kept == self.prunable:
+            return np.concatenate([values[self.unprunable :], values[: self.unprunable]]), mask
         shared = np.zeros(self.prunable + self.unprunable, np.float32)
         shared[self.prunable :] = values[: self.unprunable]
-        shared[: self.prunable][slice(None) if kept == self.prunable else mask] = values[self.unprunable :]
+        shared[: self.prunable][mask] = values[self.unprunable :]
         return shared, mask
 
     def deliver(self, shared: Vector, mask: Mask, rng: np.random.Generator) -> Vector:
         """u_k as it arrives: encoded and decoded. Raises ValueError for values that the codec cannot write."""
         return self.decode(self.encode(shared, mask, rng), mask)[0]
 
-    def _counts(self, mask: Mask) -> tuple[int, ...]:
-        """Number of values in each group: what is never pruned, then what is kept of each layer."""
+    def _counts(self, mask: Mask, kept: int) -> tuple[int, ...]:
+        """Number of values in each group: what is never pruned, then what is kept of each layer; ``kept`` in all."""
+        if kept == self.prunable:
+            return (self.unprunable, *self.sizes)
         layers = np.split(mask, np.cumsum(self.sizes)[:-1])
         return (self.unprunable, *(int(np.count_nonzero(layer)) for layer in layers))
 

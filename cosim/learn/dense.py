@@ -30,11 +30,11 @@ def _is_plain(layer: Layer) -> bool:
 
 
 def add_gradients(
-    layers: Sequence[Layer], tensors: Sequence[Tensor], x: Tensor, labels: Tensor, slopes: Slopes, *, keep: float = 0.0, factor: float = 1.0
+    layers: Sequence[Layer], tensors: Sequence[Tensor], x: Tensor, labels: Tensor, slopes: Slopes, *, step: float | None = None
 ) -> Tensor:
-    """Losses (devices,) at ``tensors``; each slope becomes ``keep`` x itself + ``factor`` x the gradient.
+    """Losses (devices, b) at ``tensors``; each slope becomes the gradient of their mean, or loses ``step`` x the gradient.
 
-    So a gradient step is folded into the matrix products: with the tensors as their own slopes, keep = 1 and factor = -(step length).
+    So a gradient step is folded into the matrix products, where the tensors are their own slopes.
     ``tensors``: weights (devices, out, in) of each layer, then biases (devices, out) of each; ``x`` (devices, b, ...);
     ``labels`` (devices, b).
     """
@@ -45,10 +45,10 @@ def add_gradients(
         inputs.append(out.relu_() if layer.relu else out)
     logits = inputs.pop().log_softmax(dim=2)
     chosen = labels.unsqueeze(2)
-    losses = -logits.gather(2, chosen).mean(dim=(1, 2))
-    delta = logits.exp_()
+    losses = logits.gather(2, chosen).squeeze(2).neg_()
+    delta = logits.exp_()  # b times dF/dz, once 1 is taken from what is right
     delta.scatter_add_(2, chosen, delta.new_full((), -1.0).expand(chosen.shape))
-    delta /= labels.shape[1]
+    keep, factor = (0.0, 1.0 / labels.shape[1]) if step is None else (1.0, -step / labels.shape[1])
     first = min(i % count for i, slope in enumerate(slopes) if slope is not None)
     for i in range(count - 1, first - 1, -1):
         before = torch.bmm(delta, tensors[i]) if i > first else delta  # with the weights as they were
@@ -56,7 +56,7 @@ def add_gradients(
         if weight is not None:
             weight.baddbmm_(delta.mT, inputs[i], beta=keep, alpha=factor)
         if bias is not None:
-            bias.mul_(keep).add_(delta.sum(dim=1), alpha=factor) if keep else torch.sum(delta, dim=1, out=bias).mul_(factor)
+            bias.add_(delta.sum(dim=1), alpha=factor) if keep else torch.sum(delta, dim=1, out=bias).mul_(factor)
         if i > first:
-            delta = before.masked_fill_(inputs[i] <= 0, 0.0) if layers[i - 1].relu else before
+            delta = torch.ops.aten.threshold_backward(before, inputs[i], 0.0) if layers[i - 1].relu else before
     return losses

@@ -6,191 +6,167 @@ has the devices as its first axis.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, cast
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cosim.errors import CosimWarning
 from cosim.learn.chain import Chain
 from cosim.learn.dense import Slopes, add_gradients, is_dense
-from cosim.learn.layers import Described, parameter_count, tensor_shapes
+from cosim.learn.part_vectors import PartVectors
+from cosim.learn.placement import Placement, resident
 from cosim.learn.roles import LocalResult, LocalTask
 from cosim.learn.split import Parts
+from cosim.learn.stacked import losses_and_slopes, obstacle
 from cosim.learn.trainer import minibatches
 
 if TYPE_CHECKING:
+    from cosim.interfaces import FloatArray
+    from cosim.learn.chain import Network
     from cosim.learn.trainer import SGD
 
-_TOGETHER: Final = 16
-"""Devices with a dense network that work together, at most: more gain little, and fewer jobs share the threads worse."""
-_CACHED: Final = 800_000
-"""Parameters that stay in a core's cache: larger networks work together in smaller groups."""
+Gradients: TypeAlias = Callable[[list[Tensor], Tensor, Tensor, Slopes], Tensor]
+"""A function of tensors, images, labels and slopes."""
 
 
-def devices_together(parts: Parts) -> int:
-    """How many devices' work ``descend`` does at once: several where one device's matrices are too small to keep a core busy."""
-    size = parameter_count(parts.network.layers)
-    return max(1, min(_TOGETHER, _CACHED // size)) if is_dense(parts.network) else 1
-
-
-def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
+def descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], place: Placement) -> list[LocalResult]:
     """All steps of a round on each device's data: at first those on v alone, or on both parts, then the others."""
-    groups: dict[tuple[Parts, tuple[int, ...]], list[int]] = {}
-    for i, task in enumerate(tasks):  # devices with the same network, with as many steps, of as many samples, of one round
-        count = np.array([len(task.samples)])
-        steps = settings.steps(count, personal=bool(task.parts.personal))
-        plan = (*(int(n[0]) for n in (steps.joint, steps.personal, steps.shared)), min(len(task.samples), settings.batch_size), task.round)
-        groups.setdefault((task.parts, plan), []).append(i)
     results: dict[int, LocalResult] = {}
-    for (parts, plan), members in groups.items():
-        width = devices_together(parts)
+    for members, plan in _groups(settings, tasks):
+        first = tasks[members[0]]
+        here = _checked(place, first) if place.stacked else place
+        width = here.together(first.parts, settings.batch_size)
         for begin in range(0, len(members), width):
             chosen = members[begin : begin + width]
-            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan[:3])
+            done = _descend(settings, [tasks[i] for i in chosen], [rngs[i] for i in chosen], plan, here)
             results.update(zip(chosen, done, strict=True))
     return [results[i] for i in range(len(tasks))]
 
 
-def _descend(settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: tuple[int, ...]) -> list[LocalResult]:
-    """``plan``: steps on both parts, on v alone, on u alone."""
-    parts = tasks[0].parts
+def _checked(place: Placement, task: LocalTask) -> Placement:
+    """The same place, but one device after another where the network, a user's module, allows nothing else."""
+    why = obstacle(task.parts.network, torch.from_numpy(task.images[task.samples[:1]]).to(place.device)) if len(task.samples) else None
+    if why is None:
+        return place
+    warnings.warn(f"devices train one after another, since their networks cannot be mapped: {why}", CosimWarning, stacklevel=2)
+    return place._replace(stacked=False)
+
+
+def _groups(settings: SGD, tasks: Sequence[LocalTask]) -> list[tuple[list[int], _Plan]]:
+    """Devices with the same network, with as many steps, of as many samples, of one round; and those steps."""
+    samples = np.array([len(task.samples) for task in tasks])
+    steps = [settings.steps(samples, personal=personal) for personal in (False, True)]
+    plans = [np.stack([s.joint, s.personal, s.shared], axis=1).tolist() for s in steps]
+    batch = np.minimum(samples, settings.batch_size).tolist()
+    numbers: dict[Parts, int] = {}
+    number = {id(task.parts): numbers.setdefault(task.parts, len(numbers)) for task in _one_of_each(tasks)}
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, task in enumerate(tasks):
+        key = (number[id(task.parts)], batch[i], task.round, *plans[bool(task.parts.personal)][i])
+        groups.setdefault(key, []).append(i)
+    return [(members, _Plan(*key[3:])) for key, members in groups.items()]
+
+
+def _one_of_each(tasks: Sequence[LocalTask]) -> list[LocalTask]:
+    """A task for each object that describes a network: to compare those takes longer than to find them."""
+    return list({id(task.parts): task for task in tasks}.values())
+
+
+class _Plan(NamedTuple):
+    """How many steps train both parts, v alone, and u alone, in this order."""
+
+    joint: int
+    personal: int
+    shared: int
+
+    def phases(self) -> list[tuple[bool, bool, int]]:
+        """Whether u and v are trained, and for how many steps."""
+        return [(True, True, self.joint), (False, True, self.personal), (True, False, self.shared)]
+
+
+def _descend(
+    settings: SGD, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator], plan: _Plan, place: Placement
+) -> list[LocalResult]:
+    """The work of devices of one group, all at once."""
+    parts, device = tasks[0].parts, place.device
     plain = not (settings.momentum or settings.weight_decay or settings.proximal or settings.personal_proximal or tasks[0].dense_gradient)
     folded = plain and is_dense(parts.network)
-    u = _Part(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded)
-    u.prune(np.stack([task.mask for task in tasks]))
-    v = _Part(settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded)
+    u = PartVectors(settings, tasks, [task.shared for task in tasks], parts.shared, pull=settings.proximal, folded=folded, device=device)
+    u.prune([task.mask for task in tasks])
+    v = PartVectors(
+        settings, tasks, [task.personal for task in tasks], parts.personal, pull=settings.personal_proximal, folded=folded, device=device
+    )
     if parts.copy:
-        v.anchor(np.stack([task.shared for task in tasks]))
-    dense = torch.zeros(len(tasks), parts.prunable) if tasks[0].dense_gradient else None
+        v.anchor([task.shared for task in tasks])
+    dense = torch.zeros(len(tasks), parts.prunable, device=device) if tasks[0].dense_gradient else None
     losses: list[Tensor] = []
 
     batches = [minibatches(len(task.samples), settings.batch_size, sum(plan), rng) for task, rng in zip(tasks, rngs, strict=True)]
-    for (train_u, train_v), positions in zip(_plan(*plan), np.stack(batches, axis=1), strict=True):
+    rows = np.stack([task.samples[positions] for task, positions in zip(tasks, batches, strict=True)], axis=1)
+    data = _batches(tasks[0], rows, device)
+    gradients = _gradients(parts, u.rate if folded else None, place)
+    for train_u, train_v, steps in plan.phases():
         u.train(train_u)
         v.train(train_v)
-        losses += _gradients(u, v, parts, *_batch(tasks, positions))
-        if dense is not None and train_u:
-            dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan[0] + plan[2]))
-        for part in (u, v):
-            part.step()
+        models = _models(u, v, parts) if steps else []
+        for images, labels in islice(data, steps):
+            losses += [gradients(tensors, images, labels, slopes) for tensors, slopes in models]
+            if dense is not None and train_u:
+                dense.add_(u.gradient[:, : parts.prunable], alpha=1.0 / (plan.joint + plan.shared))
+            u.step()
+            v.step()
 
-    train_loss = torch.stack(losses).mean(dim=0).tolist() if losses else [float("nan")] * len(tasks)
-    finite = u.finite() & v.finite() & torch.tensor([not losses or np.isfinite(loss) for loss in train_loss])
-    rows = zip(u.vector.numpy(), v.vector.numpy(), train_loss, finite.tolist(), strict=True)
-    return [LocalResult(*row, None if dense is None else dense[i].numpy()) for i, row in enumerate(rows)]
-
-
-def _plan(joint: int, personal: int, shared: int) -> Iterator[tuple[bool, bool]]:
-    """Which of (u, v) each step trains."""
-    yield from [(True, True)] * joint + [(False, True)] * personal + [(True, False)] * shared
+    train_loss = _mean(losses) if losses else np.full(len(tasks), np.nan)
+    finite = (u.finite() & v.finite()).cpu().numpy() & (np.isfinite(train_loss) | (not losses))
+    slopes = [None] * len(tasks) if dense is None else list(dense.cpu().numpy())
+    found = zip(u.vector.cpu().numpy(), v.vector.cpu().numpy(), train_loss.tolist(), finite.tolist(), slopes, strict=True)
+    return [LocalResult(*row) for row in found]
 
 
-class _Part:
-    """The parameter vectors (devices, n) of one part, their tensors as views into them, and gradient steps on them in place."""
-
-    def __init__(
-        self,
-        settings: SGD,
-        tasks: Sequence[LocalTask],
-        start: Sequence[np.ndarray],
-        layers: Sequence[Described],
-        *,
-        pull: float,
-        folded: bool,
-    ) -> None:
-        """``pull``: mu towards the vectors as they start, unless ``anchor`` says otherwise.
-
-        ``folded``: the products that give the gradient take the step too, so ``slopes`` are the tensors themselves.
-        """
-        self.vector, self.gradient = torch.from_numpy(np.stack(start)), torch.empty(0)
-        self.tensors = _views(self.vector, layers)
-        self.slopes: list[Tensor] = []
-        self.trained = False
-        self.rate = settings.rate(tasks[0].round)
-        self._layers, self._settings, self._pull, self.folded = layers, settings, pull, folded
-        self._anchor = self.vector.clone() if pull else None
-        self._mask: Tensor | None = None
-        self._velocity = torch.zeros_like(self.vector) if settings.momentum else None
-
-    def prune(self, masks: np.ndarray) -> None:
-        """Masks (devices, N): pruned entries become zero and stay that."""
-        if not masks.all():
-            self._mask = torch.from_numpy(masks.astype(np.float32))  # as numbers: many times as fast as truth values
-            self.vector[:, : masks.shape[1]].mul_(self._mask)
-            if self._anchor is not None:
-                self._anchor.copy_(self.vector)
-
-    def anchor(self, vectors: np.ndarray) -> None:
-        """Towards these (devices, n) the proximal term draws."""
-        if self._anchor is not None:
-            self._anchor = torch.from_numpy(vectors)
-
-    def train(self, trained: bool) -> None:  # noqa: FBT001 - a switch
-        """From now on gradients are taken for this part, or not."""
-        if trained and not self.slopes:
-            self.gradient = self.vector if self.folded else torch.empty_like(self.vector)
-            self.slopes = _views(self.gradient, self._layers)
-        self.trained = trained
-
-    def step(self) -> None:
-        """One step along ``gradient``, which is overwritten; none unless this part is trained."""
-        if not self.trained:
-            return
-        gradient, settings = self.gradient, self._settings
-        if settings.weight_decay:
-            gradient.add_(self.vector, alpha=settings.weight_decay)
-        if self._anchor is not None:
-            gradient.add_(self.vector - self._anchor, alpha=self._pull)
-        if self._mask is not None:
-            gradient[:, : self._mask.shape[1]].mul_(self._mask)
-        if self.folded:
-            return
-        if self._velocity is not None:
-            gradient = self._velocity.mul_(settings.momentum).add_(gradient)
-        self.vector.add_(gradient, alpha=-self.rate)
-
-    def finite(self) -> Tensor:
-        """Whether no parameter of a device is NaN or infinite (devices,): then neither is their sum."""
-        return self.vector.sum(dim=1).isfinite()
+def _mean(losses: list[Tensor]) -> FloatArray:
+    """Over samples and steps (devices,), the steps summed exactly: it does not depend on who else is there."""
+    means = torch.stack(losses).cpu().numpy().mean(axis=2, dtype=np.float64)  # (steps, devices)
+    return np.array([math.fsum(column) / len(losses) for column in means.T.tolist()])
 
 
-def _views(vector: Tensor, layers: Sequence[Described]) -> list[Tensor]:
-    """The tensors (devices, ...) as views into vectors (devices, n)."""
-    shapes = tensor_shapes(layers)
-    parts = torch.split(vector, [int(np.prod(shape)) for shape in shapes], dim=1)
-    return [part.view(len(vector), *shape) for part, shape in zip(parts, shapes, strict=True)]
+def _batches(task: LocalTask, rows: np.ndarray, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each step the images (devices, b, ...) and labels (devices, b) at ``rows`` (steps, devices, b)."""
+    if device.type == "cpu":
+        for chosen in rows:
+            yield torch.from_numpy(task.images.take(chosen, axis=0)), torch.from_numpy(task.labels.take(chosen))
+        return
+    images, labels, steps = resident(task.images, device), resident(task.labels, device), torch.from_numpy(rows).to(device)
+    for chosen in steps:
+        flat = chosen.flatten()
+        yield images.index_select(0, flat).view(*chosen.shape, *images.shape[1:]), labels.index_select(0, flat).view(chosen.shape)
 
 
-def _batch(tasks: Sequence[LocalTask], positions: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Images (devices, b, ...) and labels (devices, b) at the devices' positions (devices, b)."""
-    chosen = np.stack([task.samples[rows] for task, rows in zip(tasks, positions, strict=True)])
-    return torch.from_numpy(tasks[0].images[chosen]), torch.from_numpy(tasks[0].labels[chosen])
-
-
-def _gradients(u: _Part, v: _Part, parts: Parts, images: Tensor, labels: Tensor) -> list[Tensor]:
-    """Losses (devices,) of each model that is trained; the gradients go to the parts' slopes."""
+def _models(u: PartVectors, v: PartVectors, parts: Parts) -> list[tuple[list[Tensor], Slopes]]:
+    """Tensors and slopes of each model that is trained."""
     if not parts.copy:
-        models = [(parts.joined(u.tensors, v.tensors), parts.joined(_wanted(u), _wanted(v)))]
-    else:
-        models = [(part.tensors, _wanted(part)) for part in (u, v) if part.trained]
+        return [(parts.joined(u.tensors, v.tensors), parts.joined(u.wanted, v.wanted))]
+    return [(part.tensors, part.wanted) for part in (u, v) if part.trained]
+
+
+def _gradients(parts: Parts, step: float | None, place: Placement) -> Gradients:
+    """What finds losses (devices, b), or their means (devices, 1), and the gradients of the means; ``step``: see ``dense``."""
     if is_dense(parts.network):
-        layers = cast("Chain", parts.network).layers
-        how = {"keep": 1.0, "factor": -u.rate} if u.folded else {}
-        return [add_gradients(layers, tensors, images, labels, slopes, **how) for tensors, slopes in models]
-    return [_autograd(parts, tensors, images[0], labels[0], slopes) for tensors, slopes in models]
+        return partial(add_gradients, cast("Chain", parts.network).layers, step=step)
+    return partial(losses_and_slopes, parts.network) if place.stacked else partial(_autograd, parts.network)
 
 
-def _wanted(part: _Part) -> Slopes:
-    return list(part.slopes) if part.trained else [None] * len(part.tensors)
-
-
-def _autograd(parts: Parts, tensors: Sequence[Tensor], images: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
-    """Loss (1,) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
+def _autograd(network: Network, tensors: Sequence[Tensor], images: Tensor, labels: Tensor, slopes: Slopes) -> Tensor:
+    """Mean loss (1, 1) of one device's network of any kind; torch keeps nothing of what lies before the first layer that is trained."""
     own = [tensor[0].detach().requires_grad_(slope is not None) for tensor, slope in zip(tensors, slopes, strict=True)]
-    loss = cross_entropy(parts.network.forward(own, images), labels)
+    loss = cross_entropy(network.forward(own, images[0]), labels[0])
     wanted = [(tensor, slope[0]) for tensor, slope in zip(own, slopes, strict=True) if slope is not None]
     torch._foreach_copy_([slope for _, slope in wanted], list(torch.autograd.grad(loss, [tensor for tensor, _ in wanted])))
-    return loss.detach().unsqueeze(0)
+    return loss.detach().view(1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
@@ -17,10 +17,11 @@ from cosim.learn.layers import Mask, Vector
 from cosim.learn.masking import masking
 from cosim.learn.mixing import mixed
 from cosim.learn.pruner import running_gradient
+from cosim.learn.remembered import Remembered
 from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
-from cosim.learn.rotation import Turn
-from cosim.learn.submodel import narrowed, widened
-from cosim.learn.threads import training_threads
+from cosim.learn.rotation import FIRST, NONE, Turn
+from cosim.learn.submodel import narrowed, submodel, widened
+from cosim.learn.threads import in_order, training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
 from cosim.learn.work import Work, upload_format, workload
 from cosim.rng import Streams
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class _Outcome(NamedTuple):
-    """What a device's finished tickets gave: its state after the last one, that one's result, and its update as the server has it.
+    """What a device's finished tickets gave: its state after the last one, that one's loss, and its update as the server has it.
 
     ``received``: None where nothing arrives, or what arrives is rejected.
     """
 
     personal: Vector
     gradient: Vector | None
-    last: LocalResult
+    train_loss: float
     received: Vector | None
 
 
@@ -53,6 +54,7 @@ class FederatedLearner:
         """Load and deal the data, initialise the model. Raises ScenarioError where the data cannot be had or dealt."""
         self._parameters, self._streams, self._workers = parameters, streams, workers
         self._parts = parameters.parts()
+        self._together = parameters.trainer.together(self._parts)  # now: it may have to say that there is no GPU
         data = parameters.dataset.load()
         self._shares = parameters.partition.deal(data, devices, streams)
         self._data = data if self._shares.data is None else self._shares.data
@@ -74,6 +76,7 @@ class FederatedLearner:
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
         self._server = parameters.server_optimizer.start(len(self._shared))
+        self._submodel = Remembered(partial(submodel, parts=self._parts))
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
@@ -103,14 +106,15 @@ class FederatedLearner:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
         if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
-        ids = device_ids.tolist()
-        masks = [self._mask(round_index, k, rho) for k, rho in zip(ids, prune_ratio.tolist(), strict=True)]
+        ids, rule = device_ids.tolist(), self._masking
+        masks = list(self._new_masks(round_index, ids, prune_ratio.tolist()))
         self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
 
-        rule = self._masking
         kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
         squares = np.square(self._shared[: rule.length], dtype=np.float64)
-        lost = np.array([squares[~mask].sum() for mask in masks])
+        distinct = {id(mask): mask for mask in masks}
+        loss = {key: squares[~mask].sum() for key, mask in distinct.items()}
+        lost = np.array([loss[id(mask)] for mask in masks])
         weight = self._weight[device_ids]
         return Submodels(
             device_ids=device_ids,
@@ -121,12 +125,27 @@ class FederatedLearner:
             pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
         )
 
-    def _mask(self, round_index: int, device: int, prune_ratio: float) -> Mask:
-        pruner, prunable = self._parameters.pruner, self._parts.prunable
+    def _new_masks(self, round_index: int, device_ids: list[int], prune_ratio: list[float]) -> Iterator[Mask]:
+        """The devices' masks; devices that must have the same one share it."""
+        pruner, rule, turning = self._parameters.pruner, self._masking, self._parameters.pruner.turning
+        common = self._importance(round_index, device_ids[0]) if pruner.common and any(prune_ratio) else None
+        whole, made = np.ones(rule.length, np.bool_), dict[tuple[float, Turn], Mask]()
+        for device, ratio in zip(device_ids, prune_ratio, strict=True):
+            turn = Turn(device, round_index)
+            if ratio == 0.0:
+                yield whole
+            elif common is None:
+                yield rule.mask(self._importance(round_index, device), ratio, turning, turn)
+            else:
+                key = ratio, FIRST if turning == NONE else turn
+                if key not in made:
+                    made[key] = rule.mask(common, ratio, turning, key[1])
+                yield made[key]
+
+    def _importance(self, round_index: int, device: int) -> NDArray[np.floating]:
         gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else self._gradient
         rng = self._streams.generator("pruner", device, round_index)
-        importance = pruner.importance(self._shared[:prunable], gradient, rng)
-        return self._masking.mask(importance, prune_ratio, pruner.turning, Turn(device, round_index))
+        return self._parameters.pruner.importance(self._shared[: self._parts.prunable], gradient, rng)
 
     def start(self, round_index: int, device_id: int) -> None:
         """A device begins its local work with the model of this moment."""
@@ -182,16 +201,14 @@ class FederatedLearner:
 
         ``senders``: scale of each device's update.
         """
-        together = self._parameters.trainer.together(self._parts)
         with training_threads(self._workers) as pool:
-            tickets_of = list(work.values())
-            jobs = [tickets_of[i : i + together] for i in range(0, len(tickets_of), together)]
-            outcomes = chain.from_iterable(pool.map(partial(self._train, senders=senders), jobs))
+            jobs = _jobs(list(work.values()), self._together)
+            outcomes = chain.from_iterable(in_order(pool, partial(self._train, senders=senders), jobs, ahead=2 * self._workers))
             for (device, tickets), outcome in zip(work.items(), outcomes, strict=True):
                 self._personal[device] = outcome.personal
                 if self._device_gradient and self._gradient is not None:
                     self._gradient[device] = outcome.gradient
-                train_loss[device] = outcome.last.train_loss
+                train_loss[device] = outcome.train_loss
                 received, ticket = outcome.received, tickets[-1]
                 if device in senders and received is None:
                     rejected.append(device)
@@ -229,14 +246,15 @@ class FederatedLearner:
             chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
             tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
             rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
-            results = self._parameters.trainer.train([narrowed(task) for task in tasks], rngs)
-            for (i, _), result in zip(chosen, map(widened, tasks, results), strict=True):
+            smaller = [self._submodel(task.mask) for task in tasks]
+            results = self._parameters.trainer.train(list(map(narrowed, tasks, smaller)), rngs)
+            for (i, _), result in zip(chosen, map(widened, tasks, smaller, results), strict=True):
                 last[i], old = result, gradients[i]
                 if result.finite:
                     personal[i] = result.personal
                     gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
         received = [self._received(tickets[-1], last[i]) if devices[i] in senders else None for i, tickets in enumerate(work)]
-        return [_Outcome(personal[i], gradients[i], last[i], received[i]) for i in range(len(work))]
+        return [_Outcome(personal[i], gradients[i], last[i].train_loss, received[i]) for i in range(len(work))]
 
     def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
         return LocalTask(
@@ -299,3 +317,12 @@ class FederatedLearner:
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
         self._masks_round = int(state["masks_round"][0])
         self._tickets.restore(state, self._masking.length)
+
+
+def _jobs(work: list[list[Ticket]], together: int) -> list[list[list[Ticket]]]:
+    """The devices in groups of at most so many, an even number of groups of about one size, so that threads end together."""
+    groups = -(-len(work) // together)
+    if 1 < groups < len(work):
+        groups += groups % 2
+    starts = [len(work) * i // max(groups, 1) for i in range(groups + 1)]
+    return [work[begin:end] for begin, end in pairwise(starts)]

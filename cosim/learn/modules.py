@@ -86,7 +86,10 @@ class ModuleNetwork:
         if start == len(self.layers) or stop == 0:
             return x
         try:
-            output: Tensor = functional_call(self._own.module, dict(zip(self._names, tensors, strict=True)), (x,))
+            module, buffers = self._own.module, dict[str, Tensor]()
+            if x.device.type != "cpu":
+                buffers = {name: buffer.to(x.device) for name, buffer in module.named_buffers()}
+            output: Tensor = functional_call(module, {**buffers, **dict(zip(self._names, tensors, strict=True))}, (x,))
         except Exception as error:
             raise SimulationError(f"the user's model raised {type(error).__name__}: {error}") from error
         return output

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, avg_pool2d, conv1d, conv2d, group_norm, linear, max_pool1d, max_pool2d, pad
+from torch.nn.functional import avg_pool1d, avg_pool2d, conv1d, conv2d, group_norm, linear, pad
 
 from cosim.learn.layers import Layer
 from cosim.learn.roles import Images
@@ -47,7 +47,7 @@ def _layer(layer: Layer, weight: Tensor, values: Sequence[Tensor], x: Tensor, so
     if source is not None:
         x = x + _shortcut(source, x.shape)
     if layer.pool > 1:
-        x = max_pool2d(x, layer.pool) if x.ndim == 4 else max_pool1d(x, layer.pool)
+        x = torch.max_pool2d(x, layer.pool) if x.ndim == 4 else torch.max_pool1d(x, layer.pool)
     if layer.relu:
         x = torch.relu(x)
     return x if layer.average == 1 else _averaged(x, layer.average)

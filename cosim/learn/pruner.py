@@ -56,6 +56,11 @@ class Magnitude(Component):
         return Rotation(share=self.rotation)
 
     @property
+    def common(self) -> bool:
+        """All devices receive the same weights."""
+        return True
+
+    @property
     def gradient_memory(self) -> None:
         """No gradient is needed."""
         return
@@ -89,6 +94,11 @@ class Taylor(Component):
     def turning(self) -> Rotation:
         """How the kept entries rotate."""
         return Rotation(share=self.rotation)
+
+    @property
+    def common(self) -> bool:
+        """The server has one gradient, each device its own."""
+        return self.side == "server"
 
     @property
     def gradient_memory(self) -> float:
@@ -127,6 +137,11 @@ class Random(Component):
     def side(self) -> Literal["server"]:
         """The server draws the seeds."""
         return "server"
+
+    @property
+    def common(self) -> bool:
+        """Each device has its own seed."""
+        return False
 
     @property
     def gradient_memory(self) -> None:

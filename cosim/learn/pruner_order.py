@@ -42,6 +42,11 @@ class Ordered(Component):
         return NONE
 
     @property
+    def common(self) -> bool:
+        """Positions are the same for all devices."""
+        return True
+
+    @property
     def gradient_memory(self) -> None:
         """No gradient is needed."""
         return
@@ -79,6 +84,11 @@ class Rolling(Component):
     def turning(self) -> Rotation:
         """Everything that is kept rotates."""
         return Rotation(share=1.0, step=self.step, apart=self.devices == "apart")
+
+    @property
+    def common(self) -> bool:
+        """Positions are the same for all devices."""
+        return True
 
     @property
     def gradient_memory(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, final
+from typing import Literal, Protocol, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from cosim.learn.split import Parts
 from cosim.rng import Streams
 
 Images = NDArray[np.float32]
+Bytes: TypeAlias = bytes | memoryview
 
 
 @final
@@ -138,11 +139,11 @@ class Codec(Protocol):
     def value_bits(self) -> int: ...
     @property
     def group_bits(self) -> int: ...
-    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> bytes:
+    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> Bytes:
         """Raises ValueError for values that cannot be written, NaN and infinities among them."""
         ...
 
-    def read(self, data: bytes, counts: tuple[int, ...]) -> Vector:
+    def read(self, data: Bytes, counts: tuple[int, ...]) -> Vector:
         """The values that the receiver works with. Raises ValueError for what ``write`` does not write."""
         ...
 
@@ -205,6 +206,11 @@ class Pruner(Protocol):
     def multiple(self) -> int: ...
     @property
     def turning(self) -> Rotation: ...
+    @property
+    def common(self) -> bool:
+        """Whether importance is the same for all devices of a round: neither the device's own gradient nor drawn."""
+        ...
+
     @property
     def gradient_memory(self) -> float | None: ...
     def importance(self, weights: Vector, gradient: Vector | None, rng: np.random.Generator) -> NDArray[np.floating]:

@@ -63,14 +63,18 @@ def _narrow(layer: Layer, outs: Mask, ins: Mask | None) -> Layer:
     )
 
 
-def narrowed(task: LocalTask) -> LocalTask:
-    """The same task for the smaller network, where the mask removes whole units; else as it is.
+def submodel(mask: Mask, parts: Parts) -> Submodel | None:
+    """The smaller network that a device with this mask trains, where it removes whole units.
 
     A device with a whole model of its own trains that beside the whole u with zeros, which gives the same.
     """
-    if len(task.mask) == task.parts.prunable or task.parts.copy or task.mask.all():
+    return None if len(mask) == parts.prunable or parts.copy or mask.all() else Submodel.of(parts, mask)
+
+
+def narrowed(task: LocalTask, small: Submodel | None) -> LocalTask:
+    """The same task for the smaller network, where there is one."""
+    if small is None:
         return task
-    small = Submodel.of(task.parts, task.mask)
     return replace(
         task,
         parts=small.parts,
@@ -80,7 +84,7 @@ def narrowed(task: LocalTask) -> LocalTask:
     )
 
 
-def widened(task: LocalTask, result: LocalResult) -> LocalResult:
+def widened(task: LocalTask, small: Submodel | None, result: LocalResult) -> LocalResult:
     """The result of a narrowed ``task`` in the whole network's vectors.
 
     Removed entries of u are 0, their gradients NaN; entries of v that were not there are as they were.
@@ -89,10 +93,10 @@ def widened(task: LocalTask, result: LocalResult) -> LocalResult:
     if len(task.mask) == prunable or task.mask.all():
         return result
     weights, gradient = task.mask[:prunable], result.gradient
-    if task.parts.copy:
+    if small is None:
         return result if gradient is None else replace(result, gradient=np.where(weights, gradient, np.float32(np.nan)))
     personal = task.personal.copy()
-    personal[Submodel.of(task.parts, task.mask).personal] = result.personal
+    personal[small.personal] = result.personal
     return replace(
         result,
         shared=_scattered(task.mask, result.shared, 0.0),

@@ -56,6 +56,9 @@ class SGD(Component):
     decay: Literal["none", "step", "cosine"] = quantity("none", "", "how the learning rate falls with the round s")
     decay_rounds: int = quantity(100, "", "step: rounds between falls; cosine: round at which it has fallen", ge=1, le=1_000_000)
     decay_factor: float = quantity(0.1, "", "step: factor of each fall; cosine: what is left in the end", ge=0, le=1)
+    device: Literal["cpu", "cuda", "auto"] = quantity(
+        "cpu", "", "where tensors are; auto: a GPU where there is one, which rounds otherwise"
+    )
 
     @model_validator(mode="after")
     def _trains(self) -> Self:
@@ -82,16 +85,17 @@ class SGD(Component):
         """All parts can be trained, and all gradients be had."""
 
     def together(self, parts: Parts) -> int:
-        """Several devices, where the network is dense: see ``descent``."""
-        from cosim.learn.descent import devices_together
+        """Several devices, where the network is dense, or on a GPU: see ``placement``. Raises ScenarioError where there is none."""
+        from cosim.learn.placement import placement
 
-        return devices_together(parts)
+        return placement(self.device).together(parts, self.batch_size)
 
     def train(self, tasks: Sequence[LocalTask], rngs: Sequence[np.random.Generator]) -> list[LocalResult]:
         """The devices' local work; a pure function of its arguments, on one thread."""
         from cosim.learn.descent import descend
+        from cosim.learn.placement import placement
 
-        return descend(self, tasks, rngs)
+        return descend(self, tasks, rngs, placement(self.device))
 
 
 def step_count(steps: int | Epochs, samples: IntArray, batch_size: int) -> IntArray:

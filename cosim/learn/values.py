@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cosim.component import Component, quantity
 from cosim.learn.layers import Vector
+from cosim.learn.roles import Bytes
 
 _LARGEST: Final = 127
 """Of the whole numbers of ``int8``; -128 is not used, so that the range is symmetric."""
@@ -29,16 +30,16 @@ class Float32(Component):
     value_bits: ClassVar[int] = 32
     group_bits: ClassVar[int] = 0
 
-    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> bytes:  # noqa: ARG002 - role
+    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> Bytes:  # noqa: ARG002 - role
         """The values, little-endian. Raises ValueError if one is not finite."""
         _check_finite(values)
-        return values.astype("<f4", copy=False).tobytes()
+        return values.astype("<f4", copy=False).view(np.uint8).data
 
-    def read(self, data: bytes, counts: tuple[int, ...]) -> Vector:  # noqa: ARG002 - role
+    def read(self, data: Bytes, counts: tuple[int, ...]) -> Vector:  # noqa: ARG002 - role
         """The values. Raises ValueError if one is not finite."""
         values = np.frombuffer(data, "<f4")
         _check_finite(values)
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
 
 
 @final
@@ -52,7 +53,7 @@ class Float16(Component):
     value_bits: ClassVar[int] = 16
     group_bits: ClassVar[int] = 0
 
-    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> bytes:  # noqa: ARG002 - role
+    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> Bytes:  # noqa: ARG002 - role
         """The values, little-endian. Raises ValueError if one is not finite or rounds to infinity."""
         _check_finite(values)
         with np.errstate(over="ignore", under="ignore"):
@@ -61,7 +62,7 @@ class Float16(Component):
             raise ValueError(f"a value of {np.abs(values).max():.6g} is beyond float16, whose largest number is 65504")
         return half.tobytes()
 
-    def read(self, data: bytes, counts: tuple[int, ...]) -> Vector:  # noqa: ARG002 - role
+    def read(self, data: Bytes, counts: tuple[int, ...]) -> Vector:  # noqa: ARG002 - role
         """The values as float32. Raises ValueError if one is not finite."""
         values = np.frombuffer(data, "<f2")
         _check_finite(values)
@@ -87,7 +88,7 @@ class Int8(Component):
 
     rounding: Literal["nearest", "stochastic"] = quantity("nearest", "", "to the nearest multiple, or up or down so that the mean is right")
 
-    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> bytes:
+    def write(self, values: Vector, counts: tuple[int, ...], rng: np.random.Generator) -> Bytes:
         """Scales (float32, little-endian), then whole numbers. Raises ValueError if a value is not finite or beyond 1e38."""
         _check_finite(values)
         if np.abs(values).max(initial=0) > _RANGE:
@@ -99,7 +100,7 @@ class Int8(Component):
         rounded = np.rint(steps) if self.rounding == "nearest" else np.floor(steps + rng.random(len(steps)))
         return scales.tobytes() + np.clip(rounded, -_LARGEST, _LARGEST).astype(np.int8).tobytes()
 
-    def read(self, data: bytes, counts: tuple[int, ...]) -> Vector:
+    def read(self, data: Bytes, counts: tuple[int, ...]) -> Vector:
         """The values as float32. Raises ValueError for scales and numbers that cannot have been written."""
         scales, steps = np.frombuffer(data, "<f4", len(counts)), np.frombuffer(data, np.int8, offset=4 * len(counts))
         if not ((scales >= 0) & (scales <= np.float32(_RANGE / _LARGEST))).all() or (steps < -_LARGEST).any():
@@ -108,5 +109,5 @@ class Int8(Component):
 
 
 def _check_finite(values: NDArray[np.floating]) -> None:
-    if not np.isfinite(values).all():
+    if not (np.isfinite(values.max(initial=0)) and np.isfinite(values.min(initial=0))):  # NaN is the largest and the smallest
         raise ValueError(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite numbers")

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 from cosim.learn.dense import add_gradients, is_dense
 from cosim.learn.layers import tensor_shapes, views
 from cosim.learn.models import CNN, MLP
+from cosim.learn.placement import Placement
 from cosim.learn.roles import LocalTask
 from cosim.learn.split import Parts, Split
 from cosim.learn.trainer import SGD
@@ -32,7 +33,7 @@ def test_gradients_are_those_of_torch(hidden, wanted):
     for k in range(devices):
         own = [tensor[k].clone().requires_grad_() for tensor in tensors]
         loss = cross_entropy(chain.forward(own, x[k]), labels[k])
-        assert losses[k].item() == pytest.approx(loss.item(), rel=1e-5)
+        assert losses[k].mean().item() == pytest.approx(loss.item(), rel=1e-5)
         for i, gradient in enumerate(torch.autograd.grad(loss, own)):
             if i in chosen:
                 torch.testing.assert_close(slopes[i][k], gradient, rtol=1e-4, atol=1e-6)
@@ -46,7 +47,7 @@ def test_a_step_can_be_folded_into_the_products():
     slopes = [torch.empty_like(tensor) for tensor in tensors]
     losses = add_gradients(chain.layers, tensors, x, labels, list(slopes))
     expected = [tensor - 0.1 * slope for tensor, slope in zip(tensors, slopes, strict=True)]
-    again = add_gradients(chain.layers, tensors, x, labels, list(tensors), keep=1.0, factor=-0.1)
+    again = add_gradients(chain.layers, tensors, x, labels, list(tensors), step=0.1)
     torch.testing.assert_close(again, losses)
     torch.testing.assert_close(tensors, expected, rtol=1e-5, atol=1e-6)
 
@@ -107,3 +108,23 @@ def test_one_device_that_diverges_leaves_the_others_alone():
     assert not bad.finite
     assert good.finite
     assert np.isfinite(views(good.shared, parts.shared)[0]).all()
+
+
+@pytest.mark.parametrize(("hidden", "shape"), [((100,), (1, 28, 28)), ((13, 9), (1, 1, 33)), ((), (1, 1, 60))], ids=repr)
+@pytest.mark.parametrize("batch", [1, 7, 32])
+def test_who_else_is_there_changes_no_bit(monkeypatch, hidden, shape, batch):
+    """Thirteen devices alone, in twos, in fives, all at once."""
+    parts = Parts.of(MLP(hidden=hidden).network(shape, 4), Split(personal_layers=0))
+    rng = np.random.default_rng(3)
+    images, labels = rng.normal(size=(60, *shape)).astype(np.float32), rng.integers(4, size=60)
+    shared, own = parts.initial(Streams(1))
+    masks = [rng.random(parts.prunable) < 0.7 for _ in range(13)]
+    tasks = [LocalTask(parts, images, labels, rng.permutation(60)[:40], shared, mask, own) for mask in masks]
+    found = []
+    for together in (1, 2, 5, 8, 13):
+        monkeypatch.setattr(Placement, "together", lambda *_, together=together: together)
+        results = SGD(batch_size=batch, global_steps=9).train(tasks, [np.random.default_rng(k) for k in range(13)])
+        found.append(([result.shared for result in results], [result.train_loss for result in results]))
+    for shared_parts, losses in found[1:]:
+        np.testing.assert_array_equal(shared_parts, found[0][0])
+        np.testing.assert_array_equal(losses, found[0][1])

@@ -15,7 +15,7 @@ from cosim.learn.pruner_order import Ordered, Rolling
 from cosim.learn.roles import LocalTask
 from cosim.learn.rotation import FIRST, NONE, Turn
 from cosim.learn.split import Parts, Split
-from cosim.learn.submodel import Submodel, narrowed, widened
+from cosim.learn.submodel import Submodel, narrowed, submodel, widened
 from cosim.learn.trainer import SGD
 from cosim.learn.units import Units
 from cosim.learn.values import Float16, Float32, Int8
@@ -70,7 +70,7 @@ def trained(settings, task):
 @pytest.mark.parametrize("ratio", [0.3, 0.7, 1.0])
 def test_a_smaller_network_computes_what_the_masked_one_does(kind, split, ratio):
     task = task_of(kind, SPLITS[split], ratio)
-    parts, small = task.parts, narrowed(task)
+    parts, small = task.parts, narrowed(task, submodel(task.mask, task.parts))
     assert len(small.shared) == task.mask.sum() < len(task.shared)
     x = torch.from_numpy(task.images)
     masked = task.shared * task.mask
@@ -88,7 +88,10 @@ def test_a_smaller_network_computes_what_the_masked_one_does(kind, split, ratio)
 def test_it_learns_what_the_masked_one_learns(kind, split, schedule):
     settings = SGD(learning_rate=0.05, batch_size=8, personal_steps=3, global_steps=4, momentum=0.5, proximal=0.1, schedule=schedule)
     task = dataclasses.replace(task_of(kind, SPLITS[split], 0.5), dense_gradient=True)
-    masked, small = trained(settings, task), widened(task, trained(settings, narrowed(task)))
+    masked, small = (
+        trained(settings, task),
+        widened(task, submodel(task.mask, task.parts), trained(settings, narrowed(task, submodel(task.mask, task.parts)))),
+    )
     assert np.abs(masked.shared - task.shared * task.mask).max() > 1e-3  # it did learn
     np.testing.assert_allclose(small.shared, masked.shared, atol=1e-5)
     np.testing.assert_allclose(small.personal, masked.personal, atol=1e-5)
@@ -101,7 +104,11 @@ def test_it_learns_what_the_masked_one_learns(kind, split, schedule):
 
 def test_a_device_with_a_whole_model_of_its_own_keeps_that_whole():
     task = task_of("cnn", Split(personal_layers="copy"), 0.5)
-    result = widened(task, trained(SGD(batch_size=8, personal_steps=2, global_steps=2), narrowed(task)))
+    result = widened(
+        task,
+        submodel(task.mask, task.parts),
+        trained(SGD(batch_size=8, personal_steps=2, global_steps=2), narrowed(task, submodel(task.mask, task.parts))),
+    )
     assert (result.shared[~task.mask] == 0).all()
     assert (result.personal != task.personal).mean() > 0.5
 
@@ -111,7 +118,10 @@ def test_nothing_removed_is_the_same_bits():
     assert task.mask.all()
     plain = dataclasses.replace(task, mask=np.ones(task.parts.prunable, bool))
     settings = SGD(batch_size=8, personal_steps=2, global_steps=2)
-    one, other = widened(task, trained(settings, narrowed(task))), trained(settings, plain)
+    one, other = (
+        widened(task, submodel(task.mask, task.parts), trained(settings, narrowed(task, submodel(task.mask, task.parts)))),
+        trained(settings, plain),
+    )
     np.testing.assert_array_equal(one.shared, other.shared)
     np.testing.assert_array_equal(one.personal, other.personal)
 
