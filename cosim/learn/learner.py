@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 class _Outcome(NamedTuple):
     """What a device's finished tickets gave: its state after the last one, that one's loss, and its update as the server has it.
 
-    ``received``: None where nothing arrives, or what arrives is rejected.
+    ``received``: None where nothing arrives, or what arrives is rejected. ``examples``: as of ``LocalResult``.
     """
 
     personal: Vector
     gradient: Vector | None
     train_loss: float
     received: Vector | None
+    examples: int | None
 
 
 @final
@@ -212,7 +213,7 @@ class FederatedLearner:
                 received, ticket = outcome.received, tickets[-1]
                 if device in senders and received is None:
                     rejected.append(device)
-                elif received is not None and (weight := self._counted(device, outcome.last.examples)) > 0:
+                elif received is not None and (weight := self._counted(device, outcome.examples)) > 0:
                     if mixing is not None:
                         base = ticket.shared if mixing.reference == "own" else self._shared
                         received = mixed(received, ticket.mask, self._shared, base, senders[device])
@@ -254,7 +255,7 @@ class FederatedLearner:
                     personal[i] = result.personal
                     gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
         received = [self._received(tickets[-1], last[i]) if devices[i] in senders else None for i, tickets in enumerate(work)]
-        return [_Outcome(personal[i], gradients[i], last[i].train_loss, received[i]) for i in range(len(work))]
+        return [_Outcome(personal[i], gradients[i], last[i].train_loss, received[i], last[i].examples) for i in range(len(work))]
 
     def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
         return LocalTask(
