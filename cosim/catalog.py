@@ -52,8 +52,8 @@ KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "tdl": "cosim.net.tdl:TappedDelayLine",
         },
         "rate": {
-            "shannon": "cosim.rate:Shannon",
-            "truncated_shannon": "cosim.rate:TruncatedShannon",
+            "shannon": "cosim.rate.shannon:Shannon",
+            "truncated_shannon": "cosim.rate.truncated:TruncatedShannon",
             "nr_mcs": "cosim.net.mcs:TransportBlocks",
         },
         "uplink": {
