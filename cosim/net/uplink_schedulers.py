@@ -78,7 +78,7 @@ class WorkConserving(Scheduler):
 
     def counts(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
         """Reserved blocks first, also beyond ``room``'s limit of power; then the rest. A retransmission may make both less."""
-        offset = int(rotating_offsets(turn.slot, self.rotation_slots))
+        offset = int(rotating_offsets(np.array([turn.slot]), self.rotation_slots)[0])
         edges = (np.append(0, turn.quotas.cumsum().astype(np.int64)) + offset) // self.rotation_slots
         reserved = np.where(turn.room > 0, (edges[1:] - edges[:-1])[turn.rows], 0)
         free = int(np.count_nonzero(turn.free))
