@@ -34,7 +34,7 @@ class Timeline:
         return np.asarray(self._records[device_ids, index])
 
     def lasting(self, times_s: FloatArray, device_ids: IntArray) -> tuple[FloatArray, IntArray]:
-        """Records (n, C) in force at the first of times (T,), any order, and places (k,) of devices whose record changes before the last."""
+        """Records (n, C) in force at the first of times (T,), and places (k,) of devices whose record changes before the last one."""
         begin, end = self._ends(times_s, device_ids)
         return np.asarray(self._records[device_ids, begin]), np.flatnonzero(end > begin)
 
@@ -69,7 +69,7 @@ class Timeline:
         return found
 
     def _near(self, time_s: FloatArray, device_ids: IntArray) -> IntArray:
-        """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1): mostly the one found last, which begins the search."""
+        """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1): mostly the one that was found last time."""
         guess, last = self._guess[device_ids], self._count[device_ids] - 1
         late = self._records[device_ids, guess, 0] > time_s
         early = self._records[device_ids, np.minimum(guess + 1, last), 0] <= time_s
