@@ -25,7 +25,7 @@ class Timeline:
     def __init__(self, first: FloatArray, extend: Callable[[IntArray, FloatArray], FloatArray]) -> None:
         self._records = first[:, None, :].copy()
         self._count = np.ones(len(first), dtype=np.int64)
-        self._guess = np.zeros(len(first), dtype=np.int64)
+        self._guess = np.zeros(len(first), dtype=np.int64)  # where searches begin: what they find does not depend on it
         self._extend = extend
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
