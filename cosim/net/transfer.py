@@ -77,7 +77,7 @@ class Medium:
         """A window in a round of transfers that began at ``start_s``.
 
         Reserved shares: what all who are not done could send, from the slot of ``now_s`` on. A coupled uplink: what those on the air
-        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins or stops, or until one of them completes.
+        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins and nobody leaves.
         """
         slot_s = self.uplink.slot_s
         if self._slots is not None:

@@ -69,7 +69,7 @@ class FlatSlots:
         self._prospects: _Prospects | None = None
 
     def window(self, transfers: Transfers, first: int, most: int) -> Window:
-        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer, until one of them has sent everything."""
+        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer, until all have sent everything."""
         uplink, rows = self._uplink, np.flatnonzero(transfers.sending)
         memory = transfers.memory = transfers.memory or Memory.fresh(transfers.done.size)
         most = self._ahead.reach(transfers, rows, first, most, uplink.report_delay_slots)
@@ -78,16 +78,15 @@ class FlatSlots:
             self._prospects = _Prospects.of(air, uplink)
         hope, quotas, sent = self._prospects, transfers.quotas, _Sent.nothing(most, rows.size)
         left = begun = transfers.backlog_bits[rows]
-        able = left > 0
         for i in range(most):
-            room = hope.room[skip + i].take(at) * able
+            room = hope.room[skip + i].take(at) * (left > 0)
             reported, efficiency = air.reported_hz[skip + i].take(at), hope.efficiency[skip + i].take(at)
             counts = uplink.counts(memory, Turn(first + i, rows, room, quotas, reported, efficiency, self._all))
             rate = self._rate_bps(skip + i, at, room, counts)
             uplink.learn(memory, rows, rate)
             left = np.maximum(left - rate * uplink.slot_s, 0.0)
             sent.counts[i], sent.rate_bps[i], sent.bits[i + 1] = counts, rate, begun - left
-            if np.count_nonzero(left) < left.size:
+            if not left.any():
                 most = i + 1
                 break
         return self._as_window(transfers, rows, first, sent.until(most), air.power_per_hz[skip : skip + most].take(at, axis=1))

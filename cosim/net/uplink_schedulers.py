@@ -191,6 +191,8 @@ class MaxCI(Scheduler):
 def _best_first(metric: FloatArray, turn: Turn) -> IntArray:
     """Numbers of blocks (m,) by a metric (m,): mostly the first in line can use them all."""
     free, best = int(np.count_nonzero(turn.free)), int(metric.argmax())
+    if turn.room[best] == 0:
+        best = int(np.where(turn.room > 0, metric, -1.0).argmax())
     if turn.room[best] < free:
         return in_order((-metric).argsort(kind="stable"), turn.room, free)
     given = np.zeros(metric.size, np.int64)

@@ -98,14 +98,14 @@ class Ahead:
 
 @final
 class Slots:
-    """Windows of a coupled uplink. One ends with the first slot in which an upload completes: then others send."""
+    """Windows of a coupled uplink. Whoever has sent everything leaves the blocks of the slots after that to others."""
 
     def __init__(self, uplink: Scheduler, ahead: Ahead, chances: Chances | None) -> None:
         """``chances``: of transport blocks; needed where the rate has any."""
         self._uplink, self._ahead, self._chances = uplink, ahead, chances
 
     def window(self, transfers: Transfers, first: int, most: int) -> Window:
-        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer."""
+        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer, until all have sent everything."""
         uplink, rows = self._uplink, np.flatnonzero(transfers.sending)
         transfers.memory = transfers.memory or Memory.fresh(transfers.done.size)
         most = self._ahead.reach(transfers, rows, first, most, uplink.report_delay_slots)
@@ -114,7 +114,7 @@ class Slots:
         run = kind(uplink, transfers, rows, air, self._chances)
         arrived = np.zeros((most + 1, rows.size))
         begun, slots = run.left_bits.copy(), 0
-        while slots < most and (slots == 0 or run.left_bits.all()):
+        while slots < most and (slots == 0 or run.left_bits.any()):
             run.slot(first + slots, slots)
             slots += 1
             arrived[slots] = begun - run.left_bits
