@@ -78,15 +78,19 @@ class FlatSlots:
             self._prospects = _Prospects.of(air, uplink)
         hope, quotas, sent = self._prospects, transfers.quotas, _Sent.nothing(most, rows.size)
         left = begun = transfers.backlog_bits[rows]
+        able = np.count_nonzero(left)
         for i in range(most):
-            room = hope.room[skip + i].take(at) * (left > 0)
+            room = hope.room[skip + i].take(at)
+            if able < left.size:
+                room *= left > 0
             reported, efficiency = air.reported_hz[skip + i].take(at), hope.efficiency[skip + i].take(at)
             counts = uplink.counts(memory, Turn(first + i, rows, room, quotas, reported, efficiency, self._all))
             rate = self._rate_bps(skip + i, at, room, counts)
             uplink.learn(memory, rows, rate)
             left = np.maximum(left - rate * uplink.slot_s, 0.0)
             sent.counts[i], sent.rate_bps[i], sent.bits[i + 1] = counts, rate, begun - left
-            if not left.any():
+            able = np.count_nonzero(left)
+            if not able:
                 most = i + 1
                 break
         return self._as_window(transfers, rows, first, sent.until(most), air.power_per_hz[skip : skip + most].take(at, axis=1))
@@ -98,7 +102,7 @@ class FlatSlots:
         served = counts.nonzero()[0]
         rate[served] = hope.rate_bps[i].take(at[served])
         odd = served[counts[served] != room[served]]
-        if odd.size:
+        if odd.size:  # a partial share, mostly that of the last in line
             held, column = counts[odd] * uplink.block_hz, at[odd]
             share = np.minimum(1.0, hope.air.power_per_hz[i].take(column) * held)
             rate[odd] = uplink.rate.value(held, hope.air.snr_hz[i].take(column) * share) * uplink.useful

@@ -155,7 +155,7 @@ class ProportionalFair(Scheduler):
     def _average_bps(self, memory: Memory, turn: Turn) -> FloatArray:
         """T_k (m,) [bit/s]; those who have just begun get one."""
         average = memory.average_bps[turn.rows]
-        if not average.all():
+        if np.count_nonzero(average) < average.size:
             best = turn.efficiency if turn.efficiency.ndim == 1 else turn.efficiency.max(axis=1)
             average = np.where(average > 0, average, best * np.maximum(turn.room, 1) * self.block_hz / turn.rows.size)
             memory.average_bps[turn.rows] = average = np.maximum(average, 1e-9)
@@ -163,7 +163,8 @@ class ProportionalFair(Scheduler):
 
     def learn(self, memory: Memory, rows: IntArray, rate_bps: FloatArray) -> None:
         """The exponential average."""
-        memory.average_bps[rows] += (rate_bps - memory.average_bps[rows]) / self.average_slots
+        average = memory.average_bps[rows]
+        memory.average_bps[rows] = average + (rate_bps - average) / self.average_slots
 
 
 @final
