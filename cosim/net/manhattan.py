@@ -10,7 +10,7 @@ from pydantic import model_validator
 from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
 from cosim.net.timeline import Timeline
-from cosim.net.trips import TRIPS, motion_on
+from cosim.net.trips import TRIPS, motion_along
 
 if TYPE_CHECKING:
     from cosim.interfaces import FloatArray, IntArray, Motion
@@ -71,7 +71,7 @@ class ManhattanTrajectories:
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
         """Motion at times (T,) of devices (n,); times >= 0 in any order."""
-        return motion_on(self._timeline.at(times_s, device_ids), times_s)
+        return motion_along(self._timeline, times_s, device_ids)
 
     def _first(self, draws: FloatArray) -> FloatArray:
         """The trips under way at t = 0, from five uniforms per device: on all streets, at any point, alike."""

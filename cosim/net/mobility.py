@@ -13,7 +13,7 @@ from cosim.component import Component, quantity
 from cosim.errors import ScenarioError
 from cosim.interfaces import Motion
 from cosim.net.timeline import Timeline
-from cosim.net.trips import TRIPS, motion_on
+from cosim.net.trips import TRIPS, motion_along
 
 if TYPE_CHECKING:
     from cosim.interfaces import FloatArray, IntArray
@@ -126,17 +126,18 @@ class WaypointTrajectories:
         self._model = model
         self._extent_m = extent_m
         self._generators = generators
+        self._paused = model.pause_probability(extent_m)
         # one device after the other: each draws from its own stream, and rejection takes as many draws as it takes
         self._timeline = Timeline(np.array([self._first(generator) for generator in generators]), self._extend)
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> Motion:
         """Motion at times (T,) of devices (n,); times >= 0 in any order."""
-        return motion_on(self._timeline.at(times_s, device_ids), times_s)
+        return motion_along(self._timeline, times_s, device_ids)
 
     def _first(self, rng: np.random.Generator) -> tuple[float, ...]:
         """The trip under way at t = 0."""
         model, (width, height) = self._model, self._extent_m
-        if rng.random() < model.pause_probability(self._extent_m):
+        if rng.random() < self._paused:
             x, y = rng.random(2) * (width, height)
             # a pause that covers a given instant has density p f(p) / E[P]; what is left of it is uniform
             covering = np.sqrt(model.pause_min_s**2 + rng.random() * (model.pause_max_s**2 - model.pause_min_s**2))

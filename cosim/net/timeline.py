@@ -25,12 +25,18 @@ class Timeline:
     def __init__(self, first: FloatArray, extend: Callable[[IntArray, FloatArray], FloatArray]) -> None:
         self._records = first[:, None, :].copy()
         self._count = np.ones(len(first), dtype=np.int64)
+        self._guess = np.zeros(len(first), dtype=np.int64)  # where searches begin: what they find does not depend on it
         self._extend = extend
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         """Records (T, n, C) in force at times (T,), any order, of devices (n,). Raises ValueError at times < 0."""
         index = self._index(times_s, device_ids)  # first, since it may draw on
         return np.asarray(self._records[device_ids, index])
+
+    def lasting(self, times_s: FloatArray, device_ids: IntArray) -> tuple[FloatArray, IntArray]:
+        """Records (n, C) in force at the first of times (T,), and places (k,) of devices whose record changes before the last one."""
+        begin, end = self._ends(times_s, device_ids)
+        return np.asarray(self._records[device_ids, begin]), np.flatnonzero(end > begin)
 
     def following(self, time_s: float, device_ids: IntArray) -> FloatArray:
         """The records (n, C) that come into force next after ``time_s``."""
@@ -49,13 +55,30 @@ class Timeline:
     def _index(self, times_s: FloatArray, device_ids: IntArray) -> IntArray:
         if times_s.size == 0 or device_ids.size == 0:
             return np.zeros((times_s.size, device_ids.size), dtype=np.int64)
+        begin, end = self._ends(times_s, device_ids)
+        return self._bisect(times_s[:, None], device_ids, begin, end + 1)
+
+    def _ends(self, times_s: FloatArray, device_ids: IntArray) -> IntArray:
+        """Indices (2, n) of the records in force at the first and at the last of the times."""
         ends = np.array([times_s.min(), times_s.max()])
         if not (ends[0] >= 0.0 and np.isfinite(ends[1])):
             raise ValueError(f"times must be finite and >= 0 s, got {ends[0]:g} s to {ends[1]:g} s")
         self._reach(float(ends[1]), device_ids)
-        whole = np.zeros(device_ids.size, dtype=np.int64), self._count[device_ids] - 1
-        begin, end = self._bisect(ends[:, None], device_ids, *whole)
-        return self._bisect(times_s[:, None], device_ids, begin, end + 1)
+        found = self._near(ends[:, None], device_ids)
+        self._guess[device_ids] = found[1]
+        return found
+
+    def _near(self, time_s: FloatArray, device_ids: IntArray) -> IntArray:
+        """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1): mostly the one that was found last time."""
+        guess, last = self._guess[device_ids], self._count[device_ids] - 1
+        late = self._records[device_ids, guess, 0] > time_s
+        early = self._records[device_ids, np.minimum(guess + 1, last), 0] <= time_s
+        found = np.broadcast_to(guess, late.shape).copy()
+        missed = np.flatnonzero((late | early).any(axis=0))
+        if missed.size:
+            whole = np.zeros(missed.size, dtype=np.int64), last[missed]
+            found[:, missed] = self._bisect(time_s, device_ids[missed], *whole)
+        return found
 
     def _bisect(self, time_s: FloatArray, device_ids: IntArray, low: IntArray, high: IntArray) -> IntArray:
         """Index (T, n) of the last record that begins at or before ``time_s`` (T, 1) or (1, n); low in force or before, high after."""

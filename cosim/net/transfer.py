@@ -18,6 +18,7 @@ from cosim.errors import SimulationError
 from cosim.net.harq import SlotChances
 from cosim.net.mcs import TransportBlocks
 from cosim.net.transfer_records import Transfers, Window, cumulative
+from cosim.net.uplink_flat import FlatSlots
 from cosim.net.uplink_slots import Ahead, Slots
 
 if TYPE_CHECKING:
@@ -61,10 +62,12 @@ class Medium:
         self._gain = channel.gain if subbands is None else subbands.gain
         self._channel = channel
         self._band = None if subbands is None else subbands.band
-        self._slots: Slots | None = None
+        self._slots: FlatSlots | Slots | None = None
         if uplink.coupled:
+            scheduler, ahead = cast("Scheduler", uplink), Ahead(self._gain, channel, law, uplink.slot_s)
             chances = SlotChances(cast("Streams", streams)) if isinstance(uplink.rate, TransportBlocks) else None
-            self._slots = Slots(cast("Scheduler", uplink), Ahead(self._gain, channel, law, uplink.slot_s), chances)
+            fluid = subbands is None and chances is None
+            self._slots = FlatSlots(scheduler, ahead) if fluid else Slots(scheduler, ahead, chances)
 
     def next_edge_s(self, now_s: float) -> float:
         """The first slot edge at or after a moment."""
@@ -74,7 +77,7 @@ class Medium:
         """A window in a round of transfers that began at ``start_s``.
 
         Reserved shares: what all who are not done could send, from the slot of ``now_s`` on. A coupled uplink: what those on the air
-        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins or stops, or until one of them completes.
+        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins and nobody leaves.
         """
         slot_s = self.uplink.slot_s
         if self._slots is not None:

@@ -99,23 +99,27 @@ class Window:
     def completion_s(self, transfers: Transfers, rows: IntArray) -> FloatArray:
         """Moment at which the backlog of rows (k,) has arrived: slot edge + what is then left / rate; inf if not in the window."""
         places, since_s, backlog = self.place[rows], transfers.settled_s[rows], transfers.backlog_bits[rows]
-        sent = self.total[BITS, places]
         target = self._by(places, since_s, _BITS_ONLY)[0] + backlog
+        end_s = np.where(backlog > 0, np.inf, since_s)
+        ready = np.flatnonzero((self.total[BITS, :, -1].take(places) >= target) & (places >= 0) & (backlog > 0))
+        if ready.size:
+            end_s[ready] = np.maximum(self._reached_s(places[ready], target[ready]), since_s[ready])
+        return end_s
+
+    def _reached_s(self, places: IntArray, target: FloatArray) -> FloatArray:
+        """When the sums of bits reach what they do reach (k,)."""
+        sent = self.total[BITS, places]
         slot = np.count_nonzero(sent[:, 1:] < target[:, None], axis=1)
-        last = np.minimum(slot, self.slope.shape[2] - 1)
-        left = target - sent[np.arange(len(last)), last]
-        rate = self.slope[BITS, places, last]
+        left = target - sent[np.arange(len(slot)), slot]
+        rate = self.slope[BITS, places, slot]
         within_s = np.divide(left, rate, out=np.zeros_like(left), where=rate > 0)
-        end_s = np.where(rate > 0, self.edges_s[last] + within_s, self.edges_s[last + 1])
-        missing = (slot > last) | (places < 0)
-        return np.where(backlog > 0, np.where(missing, np.inf, np.maximum(end_s, since_s)), since_s)
+        return np.asarray(np.where(rate > 0, self.edges_s[slot] + within_s, self.edges_s[slot + 1]))
 
     def settle(self, transfers: Transfers, rows: IntArray, until_s: float | FloatArray) -> None:
         """Bring rows (k,) to moments within the window, and not after their completion. Who is not in the window has not sent."""
         places, since_s = self.place[rows], transfers.settled_s[rows]
         until_s = np.maximum(until_s, since_s)
-        sums = self._by(np.concatenate([places, places]), np.concatenate([np.broadcast_to(until_s, since_s.shape), since_s]))
-        gain = np.where(places < 0, 0.0, sums[:, : len(rows)] - sums[:, len(rows) :])
+        gain = np.where(places < 0, 0.0, self._by(places, until_s) - self._by(places, since_s))
         transfers.backlog_bits[rows] = np.maximum(transfers.backlog_bits[rows] - gain[BITS], 0.0)
         transfers.airtime_s[rows] += gain[AIRTIME]
         transfers.held_hz_s[rows] += gain[HELD]
@@ -125,6 +129,8 @@ class Window:
 
     def _by(self, places: IntArray, times_s: FloatArray, quantities: slice = _EVERY) -> FloatArray:
         """Sums (q, k), each at its place and moment. At a window's end, what arrives there has arrived."""
+        if not times_s.size or times_s.max() <= self.edges_s[0]:
+            return np.zeros((len(self.total[quantities]), places.size))
         slots = self.edges_s.size - 1
         slot = self.edges_s[1:].searchsorted(times_s, side="right")
         inside = np.minimum(slot, slots - 1)

@@ -55,7 +55,8 @@ def in_proportion(weight: FloatArray, room: IntArray, blocks: int, offset: float
             open_ = np.where(given < room, 1.0, 0.0)
         ends = np.cumsum(open_ / open_.max())
         ends = np.floor(ends * (blocks / ends[-1]) + offset + 1e-9).astype(np.int64)  # the last one is blocks, whatever the offset
-        more = np.minimum(np.diff(ends, prepend=0), room - given)
+        ends[1:] -= ends[:-1].copy()
+        more = np.minimum(ends, room - given)
         given += more
         blocks -= int(more.sum())
     return given

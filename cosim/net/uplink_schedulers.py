@@ -17,7 +17,7 @@ from pydantic import model_validator
 
 from cosim.component import quantity
 from cosim.net.mcs import TransportBlocks
-from cosim.net.uplink import rotated, rotating_offsets, whole_quotas
+from cosim.net.uplink import rotating_offsets, whole_quotas
 from cosim.net.uplink_base import BlockUplink
 from cosim.net.uplink_blocks import by_block, in_order, in_proportion
 from cosim.units import from_db, to_db
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Scheduler(BlockUplink):
-    """A coupled uplink: ``owners`` decides, slot by slot."""
+    """A coupled uplink: ``counts`` decides, slot by slot, and ``owners`` where it matters which blocks they are."""
 
     snr_min_db: float = quantity(-6.0, "dB", "least SNR per block: a device gets no more blocks than reach it", ge=-40, le=40)
     report_delay_slots: int = quantity(0, "", "age of the channel reports by which blocks and schemes are chosen", ge=0, le=1000)
@@ -49,6 +49,10 @@ class Scheduler(BlockUplink):
         if self.snr_min_db < least_db:
             raise ValueError(f"snr_min_db {self.snr_min_db:g} dB is below the {least_db:.3g} dB that the rate's lowest MCS needs")
         return self
+
+    @abstractmethod
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:
+        """How many of the free blocks each of the m devices of a turn gets (m,) on a flat channel; at most ``turn.room`` each."""
 
     @abstractmethod
     def owners(self, memory: Memory, turn: Turn) -> IntArray:
@@ -72,17 +76,22 @@ class WorkConserving(Scheduler):
         """As ``allocated``: shares (n,) in units of 1/P block, whole numbers."""
         return whole_quotas(np.asarray(bandwidth_hz, np.float64) / self.block_hz, self.blocks, self.rotation_slots)
 
-    def owners(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
         """Reserved blocks first, also beyond ``room``'s limit of power; then the rest. A retransmission may make both less."""
-        slot = np.array([turn.slot])
-        starts, ends = rotated(turn.quotas, slot, self.rotation_slots)
-        reserved = np.where(turn.room > 0, (ends - starts)[0, turn.rows], 0)
+        offset = int(rotating_offsets(np.array([turn.slot]), self.rotation_slots)[0])
+        edges = (np.append(0, turn.quotas.cumsum().astype(np.int64)) + offset) // self.rotation_slots
+        reserved = np.where(turn.room > 0, (edges[1:] - edges[:-1])[turn.rows], 0)
         free = int(np.count_nonzero(turn.free))
-        reserved = np.minimum(reserved, np.maximum(free - (np.cumsum(reserved) - reserved), 0))
-        offset = float(rotating_offsets(slot, self.rotation_slots)[0]) / self.rotation_slots
+        taken = int(reserved.sum())
+        if taken > free:
+            reserved = np.minimum(reserved, np.maximum(free - (np.cumsum(reserved) - reserved), 0))
+            taken = free
         room = np.maximum(turn.room - reserved, 0)
-        extra = in_proportion(turn.quotas[turn.rows], room, free - int(reserved.sum()), offset)
-        return _side_by_side(reserved + extra, turn)
+        return reserved + in_proportion(turn.quotas[turn.rows], room, free - taken, offset / self.rotation_slots)
+
+    def owners(self, memory: Memory, turn: Turn) -> IntArray:
+        """Side by side."""
+        return _side_by_side(self.counts(memory, turn), turn)
 
     def learn(self, memory: Memory, rows: IntArray, rate_bps: FloatArray) -> None:
         """Nothing to remember."""
@@ -99,16 +108,19 @@ class RoundRobin(Scheduler):
         """Shares (n,) in blocks; nobody asks for them."""
         return np.asarray(bandwidth_hz, np.float64) / self.block_hz
 
-    def owners(self, memory: Memory, turn: Turn) -> IntArray:
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:
         """From the cursor on, cyclically; the cursor then stands behind the last one served."""
         able = np.flatnonzero(turn.room > 0)
-        if not able.size:
-            return np.full(turn.free.size, -1)
-        order = np.roll(able, -int(np.searchsorted(turn.rows[able], memory.cursor)))
+        turning = int(turn.rows[able].searchsorted(memory.cursor))
+        order = np.concatenate([able[turning:], able[:turning]])
         given = in_order(order, turn.room, int(np.count_nonzero(turn.free)))
         served = order[given[order] > 0]
         memory.cursor = int(turn.rows[served[-1]]) + 1 if served.size else memory.cursor
-        return _side_by_side(given, turn)
+        return given
+
+    def owners(self, memory: Memory, turn: Turn) -> IntArray:
+        """Side by side."""
+        return _side_by_side(self.counts(memory, turn), turn)
 
     def learn(self, memory: Memory, rows: IntArray, rate_bps: FloatArray) -> None:
         """The cursor has moved already."""
@@ -130,18 +142,29 @@ class ProportionalFair(Scheduler):
         """Shares (n,) in blocks; nobody asks for them."""
         return np.asarray(bandwidth_hz, np.float64) / self.block_hz
 
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:
+        """By the largest ratio: the whole band, as far as it can be lit up, then the next."""
+        return _best_first(turn.efficiency / self._average_bps(memory, turn), turn)
+
     def owners(self, memory: Memory, turn: Turn) -> IntArray:
-        """By the largest ratio; on a flat channel the whole band, as far as it can be lit up, then the next."""
+        """By the largest ratio; block by block on a selective channel."""
+        if turn.efficiency.ndim == 1:
+            return _side_by_side(self.counts(memory, turn), turn)
+        return by_block(turn.efficiency / self._average_bps(memory, turn)[:, None], turn.room, turn.free)
+
+    def _average_bps(self, memory: Memory, turn: Turn) -> FloatArray:
+        """T_k (m,) [bit/s]; those who have just begun get one."""
         average = memory.average_bps[turn.rows]
-        if not average.all():
+        if np.count_nonzero(average) < average.size:
             best = turn.efficiency if turn.efficiency.ndim == 1 else turn.efficiency.max(axis=1)
             average = np.where(average > 0, average, best * np.maximum(turn.room, 1) * self.block_hz / turn.rows.size)
             memory.average_bps[turn.rows] = average = np.maximum(average, 1e-9)
-        return _by_metric(turn.efficiency / (average if turn.efficiency.ndim == 1 else average[:, None]), turn)
+        return average
 
     def learn(self, memory: Memory, rows: IntArray, rate_bps: FloatArray) -> None:
         """The exponential average."""
-        memory.average_bps[rows] += (rate_bps - memory.average_bps[rows]) / self.average_slots
+        average = memory.average_bps[rows]
+        memory.average_bps[rows] = average + (rate_bps - average) / self.average_slots
 
 
 @final
@@ -152,19 +175,30 @@ class MaxCI(Scheduler):
         """Shares (n,) in blocks; nobody asks for them."""
         return np.asarray(bandwidth_hz, np.float64) / self.block_hz
 
-    def owners(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
         """By the largest reported SNR."""
-        return _by_metric(turn.snr_hz, turn)
+        return _best_first(turn.snr_hz, turn)
+
+    def owners(self, memory: Memory, turn: Turn) -> IntArray:
+        """By the largest reported SNR; block by block on a selective channel."""
+        if turn.snr_hz.ndim == 1:
+            return _side_by_side(self.counts(memory, turn), turn)
+        return by_block(turn.snr_hz, turn.room, turn.free)
 
     def learn(self, memory: Memory, rows: IntArray, rate_bps: FloatArray) -> None:
         """Nothing to remember."""
 
 
-def _by_metric(metric: FloatArray, turn: Turn) -> IntArray:
-    if metric.ndim == 2:
-        return by_block(metric, turn.room, turn.free)
-    order = np.argsort(-metric, kind="stable")
-    return _side_by_side(in_order(order, turn.room, int(np.count_nonzero(turn.free))), turn)
+def _best_first(metric: FloatArray, turn: Turn) -> IntArray:
+    """Numbers of blocks (m,) by a metric (m,): mostly the first in line can use them all."""
+    free, best = int(np.count_nonzero(turn.free)), int(metric.argmax())
+    if turn.room[best] == 0:
+        best = int(np.where(turn.room > 0, metric, -1.0).argmax())
+    if turn.room[best] < free:
+        return in_order((-metric).argsort(kind="stable"), turn.room, free)
+    given = np.zeros(metric.size, np.int64)
+    given[best] = free
+    return given
 
 
 def _side_by_side(given: IntArray, turn: Turn) -> IntArray:

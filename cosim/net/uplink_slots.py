@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     Gains = Callable[[FloatArray, IntArray], FloatArray]
 
-_AHEAD_ELEMENTS, _AHEAD_SLOTS = 65_536, (16, 256)
-"""Gains evaluated at once, and the fewest and most slots of them: few large questions cost much less than many small ones."""
+_AHEAD_ELEMENTS, _AHEAD_SLOTS = 65_536, (16, 64)
+"""Gains evaluated at once, and the fewest and most slots of them: few large questions cost less than many small ones, up to a point."""
 _DUST_BITS = 1e-6
 """What rounding may leave of an upload."""
 
@@ -46,63 +46,75 @@ class Air:
 
 @final
 class Ahead:
-    """Gains of slots to come, evaluated in large pieces for all transfers that are not done."""
+    """What the radio offers in slots to come, evaluated in large pieces for all transfers that are not done.
+
+    ``known``: the latest piece, from slot ``first`` on; ``place`` (n,): where a row of the transfers stands in it, -1 if nowhere.
+    """
 
     def __init__(self, gain: Gains, channel: GainSource, law: PowerLaw | None, slot_s: float) -> None:
         self._gain_of, self._channel, self._law, self._slot_s = gain, channel, law, slot_s
         self._ids: IntArray | None = None
-        self._first, self._end = 0, 0
-        self._place: IntArray = np.zeros(0, np.int64)
-        self._gain: FloatArray = np.zeros((0, 0))
-        self._power: FloatArray = np.zeros((0, 0))
+        self.first, self._end = 0, 0
+        self.place: IntArray = np.zeros(0, np.int64)
+        self.known = Air(*(np.zeros((0, 0)) for _ in range(3)))
+
+    def reach(self, transfers: Transfers, rows: IntArray, first: int, most: int, delay: int) -> int:
+        """How many slots of rows (m,) from ``first`` on are known, of ``most``; if none is, more are looked up."""
+        if not self._knows(transfers, rows, (first, first + 1)):
+            self._fetch(transfers, (first, first + 1), delay)
+        return min(most, self._end - first)
 
     def air(self, transfers: Transfers, rows: IntArray, slots: tuple[int, int], delay: int) -> Air:
         """For rows (m,) in slots first .. end - 1, reports being ``delay`` slots old; before t = 0 as at 0."""
-        first, end = slots
-        if self._ids is not transfers.device_ids or first < self._first + delay or end > self._end or (self._place[rows] < 0).any():
-            self._fetch(transfers, first - delay, end)
-        place = self._place[rows]
-        gain = self._gain[first - delay - self._first : end - self._first, place]
-        snr = gain * transfers.snr_per_gain_hz[rows].reshape((-1,) + (1,) * (gain.ndim - 2))
-        if self._law is None:
-            power = np.full((1, 1), np.inf)
-        else:
-            power = self._power[first - self._first : end - self._first, place]
-            power = power * (self._law.snr_per_gain_hz / transfers.snr_per_gain_hz[rows])
-        return Air(snr[delay:], snr[: end - first], np.broadcast_to(power, (end - first, rows.size)))
+        if not self._knows(transfers, rows, slots):
+            self._fetch(transfers, slots, delay)
+        here, place = slice(slots[0] - self.first, slots[1] - self.first), self.place[rows]
+        known = self.known
+        return Air(known.snr_hz[here, place], known.reported_hz[here, place], known.power_per_hz[here, place])
 
-    def _fetch(self, transfers: Transfers, first: int, end: int) -> None:
+    def _knows(self, transfers: Transfers, rows: IntArray, slots: tuple[int, int]) -> bool:
+        first, end = slots
+        return self._ids is transfers.device_ids and self.first <= first and end <= self._end and bool((self.place[rows] >= 0).all())
+
+    def _fetch(self, transfers: Transfers, slots: tuple[int, int], delay: int) -> None:
         rows = np.flatnonzero(~transfers.done)
         ids = transfers.device_ids[rows]
         one = self._gain_of(np.zeros(1), ids[:1]).size
         fewest, most = _AHEAD_SLOTS
-        self._first, self._end = first, max(end, first + max(fewest, min(most, _AHEAD_ELEMENTS // (one * rows.size))))
-        times_s = np.maximum(np.arange(self._first, self._end), 0) * self._slot_s
-        self._ids, self._place = transfers.device_ids, np.full(transfers.done.size, -1)
-        self._place[rows] = np.arange(rows.size)
-        self._gain = self._gain_of(times_s, ids)
+        self.first = slots[0]
+        self._end = max(slots[1], slots[0] + max(fewest, delay, min(most, _AHEAD_ELEMENTS // (one * rows.size))))
+        count = self._end - self.first
+        times_s = np.maximum(np.arange(self.first - delay, self._end), 0) * self._slot_s
+        self._ids, self.place = transfers.device_ids, np.full(transfers.done.size, -1)
+        self.place[rows] = np.arange(rows.size)
+        gain = self._gain_of(times_s, ids)
+        snr = gain * transfers.snr_per_gain_hz[rows].reshape((-1,) + (1,) * (gain.ndim - 2))
+        power = np.full((1, 1), np.inf)
         if self._law is not None:
-            self._power = self._law.per_hz(self._channel.mean_gain(times_s, ids))
+            power = self._law.per_hz(self._channel.mean_gain(times_s[delay:], ids))
+            power = power * (self._law.snr_per_gain_hz / transfers.snr_per_gain_hz[rows])
+        self.known = Air(snr[delay:], snr[:count], np.broadcast_to(power, (count, rows.size)))
 
 
 @final
 class Slots:
-    """Windows of a coupled uplink. One ends with the first slot in which an upload completes: then others send."""
+    """Windows of a coupled uplink. Whoever has sent everything leaves the blocks of the slots after that to others."""
 
     def __init__(self, uplink: Scheduler, ahead: Ahead, chances: Chances | None) -> None:
         """``chances``: of transport blocks; needed where the rate has any."""
         self._uplink, self._ahead, self._chances = uplink, ahead, chances
 
     def window(self, transfers: Transfers, first: int, most: int) -> Window:
-        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer."""
+        """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer, until all have sent everything."""
         uplink, rows = self._uplink, np.flatnonzero(transfers.sending)
         transfers.memory = transfers.memory or Memory.fresh(transfers.done.size)
+        most = self._ahead.reach(transfers, rows, first, most, uplink.report_delay_slots)
         air = self._ahead.air(transfers, rows, (first, first + most), uplink.report_delay_slots)
         kind = _Fluid if self._chances is None else _Blocks
         run = kind(uplink, transfers, rows, air, self._chances)
         arrived = np.zeros((most + 1, rows.size))
         begun, slots = run.left_bits.copy(), 0
-        while slots < most and (slots == 0 or run.left_bits.all()):
+        while slots < most and (slots == 0 or run.left_bits.any()):
             run.slot(first + slots, slots)
             slots += 1
             arrived[slots] = begun - run.left_bits

@@ -14,6 +14,7 @@ from cosim.interfaces import Band, Spread, TimedCompute, Visits
 from cosim.net.availability import WhilePresent
 from cosim.net.los import sight_field, soft_transition
 from cosim.net.subbands import Subbands
+from cosim.net.waves import pieces
 from cosim.units import SPEED_OF_LIGHT_M_S, from_db, to_db
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _GRID_HZ: Final = 10
 """Large-scale gains are evaluated this often per second; at 30 m/s that is every 3 m."""
 _CHUNK: Final = 65_536
 """Times x devices evaluated at once: bounds the memory."""
+_CHUNK_TIMES: Final = 8
+"""Fewest times of a chunk, where so many are asked for: what a device's trip is, for one, is looked up once for all of them."""
 _CACHED: Final = 1_048_576
 """Grid times x devices remembered (8 MiB)."""
 _AHEAD: Final = 16
@@ -240,9 +243,10 @@ class World:
     def _in_chunks(self, function: Callable[[FloatArray, IntArray], FloatArray], times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         times, ids = np.asarray(times_s, dtype=np.float64), np.asarray(device_ids, dtype=np.int64)
         result = np.empty((times.size, ids.size))
-        rows = max(1, _CHUNK // max(1, ids.size))
-        for begin in range(0, times.size, rows):
-            result[begin : begin + rows] = function(times[begin : begin + rows], ids)
+        wide = max(1, min(ids.size, _CHUNK // _CHUNK_TIMES))
+        for columns in pieces(ids.size, wide):
+            for rows in pieces(times.size, _CHUNK // wide):
+                result[rows, columns] = function(times[rows], ids[columns])
         return result
 
     def _clamp(self, distance_m: FloatArray) -> FloatArray:

@@ -127,6 +127,15 @@ def test_windows_that_are_cut_short_change_nothing():
     assert quiet[0].again_bits == pytest.approx(disturbed[0].again_bits)
 
 
+class Equal:
+    """The same unit gain for all, always."""
+
+    def gain(self, times_s, device_ids):
+        return np.ones((len(times_s), len(device_ids)))
+
+    mean_gain = gain
+
+
 def test_waiting_is_that_of_a_queue_with_constant_service():
     """Poisson arrivals of equal uploads, served one at a time in order: M/D/1, E[W] = rho s / (2 (1 - rho)).
 
@@ -140,32 +149,18 @@ def test_waiting_is_that_of_a_queue_with_constant_service():
     uplink = MaxCI(**BAND)
     snr_hz = 3 * uplink.usable_bandwidth_hz
     bits = uplink.usable_bandwidth_hz * 2.0 * service_slots * SLOT_S * (1 - 1e-12)
-    transfers = Transfers.of(np.arange(uploads), np.zeros(uploads), snr_hz, np.full(uploads, bits))
-
-    class Equal:
-        def gain(self, times_s, device_ids):
-            return np.ones((len(times_s), len(device_ids)))
-
-        mean_gain = gain
-
-    medium, ends, now_s, begun = Medium(uplink, Equal()), np.full(uploads, np.nan), 0.0, 0
-    while not transfers.done.all():
-        coming = np.searchsorted(arrival_s, now_s, side="right")
-        transfers.begin(np.arange(begun, coming), now_s)
-        begun = coming
-        rows, next_s = np.flatnonzero(transfers.sending), arrival_s[begun] if begun < uploads else np.inf
-        if not rows.size:
-            now_s = next_s
-            continue
-        window = medium.window(transfers, now_s, now_s, next_s)
-        end_s = window.completion_s(transfers, rows)
-        window.settle(transfers, rows, np.minimum(end_s, window.end_s))
-        ready = end_s <= window.end_s
-        ends[rows[ready]], now_s = end_s[ready], window.end_s
-        transfers.complete(rows[ready])
+    env, ends = simpy.Environment(), np.full(uploads, np.nan)
+    process = UplinkProcess(env, Medium(uplink, Equal()), ends.__setitem__)
+    process.open(Transfers.of(np.arange(uploads), np.zeros(uploads), snr_hz, np.full(uploads, bits)), 0.0)
+    process.expect(np.arange(uploads), arrival_s)
+    env.run()
+    record = process.close(env.now)
+    assert record.done.all()
     assert (np.diff(ends) > 0).all()  # in order
+    service = record.airtime_s / SLOT_S
+    assert service == pytest.approx(np.full(uploads, service_slots), abs=1e-6)
     first_edge = np.ceil(arrival_s / SLOT_S)
-    wait = ends / SLOT_S - service_slots - first_edge
+    wait = ends / SLOT_S - service - first_edge  # sojourn less service
     assert wait.min() > -1e-6
     batches = wait[300:].reshape(30, -1).mean(axis=1)  # the queue forgets within some ten uploads; a batch has 90
     half_width = student.ppf(0.9995, 29) * batches.std(ddof=1) / np.sqrt(30)
