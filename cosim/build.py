@@ -100,7 +100,10 @@ def run(
     book = _Book(directory, scenario, {"build": time.perf_counter() - begin})
     book.write("running")
     simulation = Simulation(
-        parts, TraceWriter(directory, _tables(scenario)), progress=_reporter(progress, scenario.rounds, begin), checkpoint=book.checkpoint
+        parts,
+        TraceWriter(directory, _tables(scenario), audit=scenario.audit()),
+        progress=_reporter(progress, scenario.rounds, begin),
+        checkpoint=book.checkpoint,
     )
     return _simulate(simulation, book)
 
@@ -137,9 +140,10 @@ def resume(
     if arrays is None:  # killed before the first checkpoint, perhaps while the tables were made: begin anew
         for name in found.tables:
             shutil.rmtree(table_directory(directory, name))
-        trace = TraceWriter(directory, _tables(scenario))
+        trace = TraceWriter(directory, _tables(scenario), audit=scenario.audit())
     else:
-        trace = TraceWriter.open_existing(directory, keep_rounds=done, keep_device_rounds=int(arrays["rounds_written"][0]))
+        written = int(arrays["rounds_written"][0])
+        trace = TraceWriter.open_existing(directory, audit=scenario.audit(), keep_rounds=done, keep_device_rounds=written)
     reporter = _reporter(progress, target, begin)
     return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book)
 

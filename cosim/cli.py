@@ -326,13 +326,14 @@ def _check_scenario(path: str) -> None:
 
 def _check_run(directory: Path) -> None:
     from cosim.scenario import Scenario
-    from cosim.trace.run import Run
+    from cosim.trace.run import SCENARIO_NAME, Run
 
-    Run.open(directory).verify()
+    run = Run.open(directory)
     try:
-        Scenario.load(directory / "scenario.yaml")
+        scenario = Scenario.load(directory / SCENARIO_NAME)
     except ScenarioError as error:
         raise RunError(str(error)) from error
+    run.verify(scenario.audit())
 
 
 def _free_directory(scenario: str, seed: int) -> Path:

@@ -29,6 +29,7 @@ from cosim.net.energy import EnergyBudget
 from cosim.net.geometry import Area, Devices, Site
 from cosim.policy.state import Policy
 from cosim.policy.stop import Stop
+from cosim.trace.invariants import Audit
 from cosim.trace.settings import TraceSettings
 
 
@@ -122,6 +123,10 @@ class Scenario(Component):
     def resolved(self) -> dict[str, Any]:
         """The whole document, defaults included, as plain maps, lists, numbers and text; paths are absolute."""
         return self.model_dump(mode="json")
+
+    def audit(self) -> Audit:
+        """What looks at the tables of a run of this scenario, row by row."""
+        return Audit(devices=self.devices.count, bandwidth_hz=self.uplink.usable_bandwidth_hz)
 
     def dump(self, path: str | Path) -> None:
         """Write the resolved document as YAML; loading it gives an equal scenario."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib
 import io
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ from typing import Any, Final
 from cosim.document import parse
 from cosim.errors import CosimError, RunError, ScenarioError
 from cosim.trace.files import replace_atomically
-from cosim.trace.manifest import MANIFEST_NAME, read_manifest
+from cosim.trace.manifest import MANIFEST_NAME, cosim_version, read_manifest
 
 STUDY_NAME: Final = "study.yaml"
 UNFINISHED: Final = "unfinished"
@@ -98,18 +97,13 @@ def clear(directory: Path) -> None:
         shutil.rmtree(rubbish, ignore_errors=True)
 
 
-def version() -> str:
-    """Version of this cosim; no import statement at the top, for the root is above all layers."""
-    return str(importlib.import_module("cosim").__version__)
-
-
 def _was_cut_short(draft: Path) -> bool:
     """By a kill, not by an error: from an error a run would only come to it again."""
     try:
         manifest = read_manifest(draft)
     except RunError:
         return False
-    return manifest.get("status") in ("running", "interrupted") and manifest.get("cosim_version") == version()
+    return manifest.get("status") in ("running", "interrupted") and manifest.get("cosim_version") == cosim_version()
 
 
 def new_draft(directory: Path, variant: str, seed: int) -> Path:

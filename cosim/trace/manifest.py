@@ -41,7 +41,7 @@ def write_manifest(
     Raises RunError when it cannot be written.
     """
     entries = {
-        "cosim_version": importlib.import_module("cosim").__version__,  # not an import statement: the root is above all layers
+        "cosim_version": cosim_version(),
         "schema_version": SCHEMA_VERSION,
         "status": status,
         "seed": seed,
@@ -70,6 +70,11 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
         wrote = entries.get("cosim_version")
         raise RunError(f"{path} has schema version {schema_version} (cosim {wrote}); this cosim reads up to {SCHEMA_VERSION}")
     return dict(entries)
+
+
+def cosim_version() -> str:
+    """Version of this cosim; no import statement, for the root is above all layers."""
+    return str(importlib.import_module("cosim").__version__)
 
 
 def scenario_digest(resolved: str) -> str:

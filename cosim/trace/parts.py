@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from cosim.errors import RunError
 from cosim.trace.files import replace_atomically
@@ -33,8 +35,11 @@ def _number(part: Path) -> int:
 def read_part(path: Path) -> pa.Table:
     """One part as an Arrow table. Raises RunError when it is damaged."""
     try:
-        with path.open("rb") as file:
-            return pq.read_table(file)
+        with (
+            pa.OSFile(str(path)) as file,
+            pq.ParquetFile(file) as part,
+        ):  # no data set: its threads may crash as the process ends
+            return part.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{path} is damaged: {error}") from error
 
@@ -50,6 +55,13 @@ class Parts:
         self._number = 0
         self._newest: list[pa.Table] = [self.schema.empty_table()]
         self._dirty = True
+
+    def newest(self, *columns: str) -> dict[str, NDArray[np.generic]]:
+        """Columns of the newest part that has rows."""
+        rows = pa.concat_tables(self._newest)
+        if not rows.num_rows and self._number:
+            rows = read_part(self.directory / f"part-{self._number - 1:05d}.parquet")
+        return {name: rows[name].to_numpy() for name in columns}
 
     def append(self, rows: pa.Table) -> None:
         self._newest.append(rows)
@@ -72,7 +84,7 @@ class Parts:
 
     def _write(self, rows: pa.Table) -> None:
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(exist_ok=True)  # not its parents: a run directory that was taken away is not made again
         except OSError as error:
             raise RunError(f"cannot write {self.directory}: {error.strerror or error}") from error
         path = self.directory / f"part-{self._number:05d}.parquet"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cosim.plot.run import RunPlots
+    from cosim.trace.invariants import Audit
 
 SCENARIO_NAME = "scenario.yaml"
 
@@ -126,32 +127,49 @@ class Run:
 
         return RunPlots(self)
 
-    def verify(self) -> None:
-        """Read every table and compare with the manifest.
+    def verify(self, audit: Audit) -> None:
+        """Read every table, look at every row as the run itself did, and compare with the manifest.
 
-        Raises RunError when a table is missing or damaged, lacks a column, or is not what the run had written at its end.
+        Raises RunError when a table is missing or damaged, lacks a column, holds what no run can have, or is not what the run
+        had written at its end.
         """
-        for name in ("rounds", "devices", *self.tables):
-            missing = [column for column in TABLES[name].column_names if column not in self._read(name)]
-            if missing or name not in self.tables:
-                raise RunError(f"{self._path(name)} lacks {', '.join(missing) or 'all parts'}")
+        from cosim.trace.parts import part_files, read_part
+
+        for name in dict.fromkeys(("rounds", "devices", *self.tables)):
+            if name not in self.tables or not (paths := part_files(self._path(name))):
+                raise RunError(f"{self._path(name)} lacks all parts")
+            for path in paths:
+                part = read_part(path)
+                if missing := [column for column in TABLES[name].column_names if column not in part.column_names]:
+                    raise RunError(f"{path} lacks {', '.join(missing)}{self._written_by()}")
+                if wrong := audit.violation(name, {column: part[column].to_numpy() for column in part.column_names}):
+                    raise RunError(f"{path}: {wrong}")
         expected = self.manifest.get("fingerprint")
         if expected is not None and expected != (found := manifests.fingerprint(self.directory)):
             raise RunError(f"the tables in {self.directory} were changed: fingerprint {found}, the manifest says {expected}")
+
+    def _written_by(self) -> str:
+        """A hint, where another version of cosim wrote the tables."""
+        here, wrote = manifests.cosim_version(), self.manifest.get("cosim_version")
+        return "" if wrote == here else f": cosim {wrote} wrote it, this is {here}; read it with that version"
 
     def _path(self, name: TableName) -> Path:
         return self.directory / f"{name}.parquet"
 
     def _read(self, name: TableName) -> pd.DataFrame:
-        import pandas as pd
         import pyarrow as pa
 
+        from cosim.trace.parts import part_files, read_part
+
         if name not in self.tables and name in ("radio", "events"):
-            return pd.DataFrame(TABLES[name].arrow_schema().empty_table().to_pandas())
+            parts = [TABLES[name].arrow_schema().empty_table()]
+        else:
+            parts = [read_part(path) for path in part_files(self._path(name))]
         try:
-            return pd.read_parquet(self._path(name))
-        except (OSError, pa.ArrowException) as error:
+            frame: pd.DataFrame = pa.concat_tables(parts).to_pandas(use_threads=False)
+        except pa.ArrowException as error:
             raise RunError(f"cannot read {self._path(name)}: {error}") from error
+        return frame
 
     def __repr__(self) -> str:
         status, seed = self.manifest.get("status"), self.manifest.get("seed")

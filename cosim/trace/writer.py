@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from cosim.errors import RunError
+from cosim.errors import RunError, SimulationError
+from cosim.trace.invariants import Audit
 from cosim.trace.parts import Parts, part_files, table_directory
-from cosim.trace.schema import STATUSES, TABLE_NAMES, TABLES, Column, Table, TableName
+from cosim.trace.schema import TABLE_NAMES, TABLES, Column, Table, TableName
 
 FLUSH_INTERVAL_S: Final = 2.0
 _NUMPY_TYPES: Final[Mapping[str, type]] = {"int64": np.int64, "float64": np.float64, "bool": np.bool_, "string": np.str_}
@@ -28,7 +29,8 @@ _NUMPY_TYPES: Final[Mapping[str, type]] = {"int64": np.int64, "float64": np.floa
 class TraceWriter:
     """Writes the tables of one run directory.
 
-    ``tables``: names of those this run keeps. Each starts as an empty part, so that it can be read at once.
+    ``tables``: names of those this run keeps. Each starts as an empty part, so that it can be read at once. ``audit``: looks at
+    rows before they are taken.
     Raises RunError when the directory cannot be written, or already holds one of the tables.
     """
 
@@ -37,10 +39,16 @@ class TraceWriter:
         directory: Path | str,
         tables: Collection[TableName] = ("rounds", "devices"),
         *,
+        audit: Audit | None = None,
         keep_rounds: int | None = None,
         keep_device_rounds: int | None = None,
     ) -> None:
         directory = Path(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write {directory}: {error.strerror or error}") from error
+        self._audit = audit
         self._parts = {name: Parts(TABLES[name], table_directory(directory, name)) for name in TABLE_NAMES if name in tables}
         self._flushed_at_s = time.monotonic()
         if keep_rounds is None:
@@ -50,7 +58,9 @@ class TraceWriter:
         self.flush(force=True)
 
     @classmethod
-    def open_existing(cls, directory: Path | str, *, keep_rounds: int, keep_device_rounds: int | None = None) -> TraceWriter:
+    def open_existing(
+        cls, directory: Path | str, *, audit: Audit | None = None, keep_rounds: int, keep_device_rounds: int | None = None
+    ) -> TraceWriter:
         """Go on with the tables of a run directory, rows of rounds >= ``keep_rounds`` forgotten.
 
         ``keep_device_rounds``: the same for the devices table, whose rows may come later than their round; default: equal.
@@ -60,7 +70,7 @@ class TraceWriter:
         found = [name for name in TABLE_NAMES if table_directory(Path(directory), name).is_dir()]
         if "rounds" not in found:
             raise RunError(f"{directory} holds no rounds table, so there is nothing to go on with")
-        return cls(directory, found, keep_rounds=keep_rounds, keep_device_rounds=keep_device_rounds)
+        return cls(directory, found, audit=audit, keep_rounds=keep_rounds, keep_device_rounds=keep_device_rounds)
 
     def _refuse_existing(self) -> None:
         for parts in self._parts.values():
@@ -71,6 +81,8 @@ class TraceWriter:
         kept = {name: parts.cut(device_rounds if name == "devices" else rounds) for name, parts in self._parts.items()}
         if kept["rounds"] != rounds:
             raise RunError(f"the rounds table holds {kept['rounds']} of the first {rounds} rounds: it is older than the checkpoint")
+        if self._audit is not None:
+            self._audit.go_on(self._parts["rounds"].newest("round", "t_start_s", "t_end_s"), device_rounds)
 
     @property
     def tables(self) -> tuple[TableName, ...]:
@@ -80,13 +92,17 @@ class TraceWriter:
     def append(self, table: TableName, columns: Mapping[str, ArrayLike]) -> None:
         """Add rows, best many at a time: arrays of one length (n,), scalars counting for every row; all scalars are one row.
 
-        A float column left out is NaN. Raises ValueError for an unknown column or status, a column missing that
-        cannot be NaN, a wrong type or unequal lengths; RunError when a full part cannot be written.
+        A float column left out is NaN. Raises ValueError for an unknown column, a column missing that
+        cannot be NaN, a wrong type or unequal lengths; SimulationError for rows that no run can have (``cosim.trace.invariants``);
+        RunError when a full part cannot be written.
         """
         if table not in self._parts:
             raise ValueError(f"this run keeps no table {table!r}; its tables: {', '.join(self._parts)}")
         parts = self._parts[table]
-        parts.append(_rows(parts.table, parts.schema, columns))
+        arrays = _arrays(parts.table, columns)
+        if self._audit is not None and (wrong := self._audit.violation(table, arrays)):
+            raise SimulationError(f"{wrong}; a mistake in cosim or in a plugin, so these rows are not written")
+        parts.append(pa.table(arrays, schema=parts.schema))
 
     def flush(self, *, force: bool = False) -> bool:
         """Put new rows on disk, unless that was done within the last 2 s of wall time; says whether it was done.
@@ -105,13 +121,12 @@ class TraceWriter:
         self.flush(force=True)
 
 
-def _rows(table: Table, schema: pa.Schema, columns: Mapping[str, ArrayLike]) -> pa.Table:
+def _arrays(table: Table, columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.generic]]:
     unknown = sorted(set(columns) - set(table.column_names))
     if unknown:
         raise ValueError(f"table {table.name} has no column {', '.join(unknown)}; its columns: {', '.join(table.column_names)}")
     count = _row_count(table, columns)
-    arrays = {column.name: _array(table, column, columns.get(column.name), count) for column in table.columns}
-    return pa.table(arrays, schema=schema)
+    return {column.name: _array(table, column, columns.get(column.name), count) for column in table.columns}
 
 
 def _row_count(table: Table, columns: Mapping[str, ArrayLike]) -> int:
@@ -134,8 +149,6 @@ def _array(table: Table, column: Column, values: ArrayLike | None, count: int) -
         given = given.astype(np.str_)
     if given.size and not _fits(given.dtype, column):
         raise ValueError(f"table {table.name}: column {column.name} is {column.dtype}, got {given.dtype}")
-    if column.name == "status" and (wrong := set(given.ravel().tolist()) - set(STATUSES)):
-        raise ValueError(f"table {table.name}: unknown status {', '.join(sorted(wrong))}; allowed: {', '.join(STATUSES)}")
     return np.broadcast_to(given.astype(_NUMPY_TYPES[column.dtype]), (count,))
 
 

@@ -25,4 +25,4 @@ def test_a_run_that_is_interrupted(number, code, tmp_path):
     run = cosim.Run.open(tmp_path / "a")
     assert run.manifest["status"] == "interrupted"
     assert len(run.rounds) >= 1
-    run.verify()
+    run.verify(cosim.Scenario.load(tmp_path / "a" / "scenario.yaml").audit())

@@ -197,7 +197,7 @@ def test_a_killed_study_goes_on(here, write, tmp_path, kill):
     assert cosim.Study.open(out).runs["finished"].all()
     for variant in plan.variants:
         for seed in plan.seeds:
-            cosim.Study.open(out).run(variant, seed).verify()
+            cosim.Study.open(out).run(variant, seed).verify(plan.scenario(variant, seed).audit())
     undisturbed, _ = execute.run_study(plan, tmp_path / "undisturbed")
     assert fingerprints(cosim.Study.open(out)) == fingerprints(undisturbed)
 
@@ -251,7 +251,7 @@ def test_a_draft_that_is_damaged_is_begun_anew(here, write, tmp_path, monkeypatc
     monkeypatch.setattr(execute, "run", real)
     study, failed = execute.run_study(plan, tmp_path / "out")
     assert not failed
-    study.run("base", 1).verify()
+    study.run("base", 1).verify(plan.scenario("base", 1).audit())
 
 
 def test_ray_is_asked_for_by_name(write, tmp_path, monkeypatch):

@@ -7,19 +7,33 @@ import numpy as np
 import pytest
 
 from cosim.errors import RunError
+from cosim.trace.invariants import Audit
 from cosim.trace.manifest import fingerprint, write_manifest
 from cosim.trace.run import Run
 from cosim.trace.schema import TABLES
 from cosim.trace.writer import TraceWriter
 
+ROUNDS = {
+    "round": [0, 1], "t_start_s": [0.0, 1.0], "t_end_s": [1.0, 2.0], "latency_s": 1.0,
+    "devices_selected": 1, "devices_arrived": 1, "devices_dropped": 0, "feasible": True, "pruning_cost": "",
+    "bandwidth_used_hz": 1e6, "uplink_bits": 1e3, "energy_j": 0.1,
+}  # fmt: skip
+DEVICES = {
+    "round": [0, 1], "device": 0, "selected": True, "status": "arrived", "los": True, "x_m": [1.5, 2.5], "bandwidth_hz": 1e6,
+    **dict.fromkeys(("y_m", "speed_m_s", "distance_m", "pathloss_db", "shadowing_db", "gain_planned_db"), 2.0),
+    **dict.fromkeys(("t_download_s", "t_compute_s", "t_wait_s", "t_upload_s"), 0.25), "t_total_s": 1.0, "merged_round": [0.0, 1.0],
+}  # fmt: skip
+
+
+def audit():
+    return Audit(devices=1, bandwidth_hz=1e6)
+
 
 @pytest.fixture
 def directory(tmp_path):
     trace = TraceWriter(tmp_path)
-    trace.append(
-        "rounds", {"round": [0, 1], "devices_selected": 1, "devices_arrived": 1, "devices_dropped": 0, "feasible": True, "pruning_cost": ""}
-    )
-    trace.append("devices", {"round": [0, 1], "device": 0, "selected": True, "status": "arrived", "los": True, "x_m": [1.5, 2.5]})
+    trace.append("rounds", ROUNDS)
+    trace.append("devices", DEVICES)
     trace.close()
     (tmp_path / "scenario.yaml").write_text("seed: 3\nuplink: {bandwidth_hz: 20e6}\n")
     write_manifest(tmp_path, status="finished", seed=3, scenario_digest="", wall_times_s={"total": 1.0}, fingerprint=fingerprint(tmp_path))
@@ -35,7 +49,7 @@ def test_what_was_written_is_read(directory):
     assert run.rounds["round"].tolist() == [0, 1]
     assert run.devices["x_m"].tolist() == [1.5, 2.5]
     assert run.rounds is run.rounds
-    run.verify()
+    run.verify(audit())
 
 
 def test_optional_tables_that_were_not_kept_have_columns_and_no_rows(directory):
@@ -57,12 +71,11 @@ def test_not_a_run_directory(tmp_path, place):
 
 def test_changed_tables_are_found(directory):
     trace = TraceWriter.open_existing(directory, keep_rounds=1)
-    trace.append(
-        "rounds", {"round": 1, "devices_selected": 0, "devices_arrived": 0, "devices_dropped": 0, "feasible": True, "pruning_cost": ""}
-    )
+    trace.append("rounds", {**ROUNDS, "round": 1, "t_start_s": 1.0, "t_end_s": 2.0, "energy_j": 0.2})
+    trace.append("devices", {**DEVICES, "round": 1, "x_m": 2.5, "merged_round": 1.0})
     trace.close()
     with pytest.raises(RunError, match="were changed"):
-        Run.open(directory).verify()
+        Run.open(directory).verify(audit())
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 cut off"])
@@ -71,14 +84,14 @@ def test_damaged_table(directory, content):
     with pytest.raises(RunError, match=r"devices\.parquet"):
         _ = Run.open(directory).devices
     with pytest.raises(RunError, match=r"devices\.parquet"):
-        Run.open(directory).verify()
+        Run.open(directory).verify(audit())
 
 
 def test_missing_table(directory):
     (directory / "devices.parquet" / "part-00000.parquet").unlink()
     (directory / "devices.parquet").rmdir()
     with pytest.raises(RunError, match=r"devices\.parquet"):
-        Run.open(directory).verify()
+        Run.open(directory).verify(audit())
 
 
 @pytest.mark.parametrize("text", ["a: [", "- a list\n", None])

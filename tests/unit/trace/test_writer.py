@@ -130,7 +130,6 @@ def test_flush_waits_for_two_seconds_of_wall_time(tmp_path, monkeypatch):
         ("rounds", {"round": 0}, "devices_selected is missing"),
         ("devices", {**device_rows(0), "x_m": np.zeros(2)}, "differ in length"),
         ("devices", {**device_rows(0), "x_m": np.zeros((3, 1))}, "one dimension"),
-        ("devices", {**device_rows(0), "status": "lost"}, "unknown status lost"),
         ("devices", {**device_rows(0), "los": np.zeros(3)}, "los is bool, got float64"),
         ("devices", {**device_rows(0), "device": [0.0, 1.0, np.nan]}, "device is int64, got float64"),
         ("devices", {**device_rows(0), "x_m": None}, None),
