@@ -17,10 +17,12 @@ from cosim.rng import Streams
 from cosim.scenario import Scenario
 from cosim.simulation import Parts, Simulation, Threshold
 from cosim.trace.checkpoint import load_checkpoint, save_checkpoint
+from cosim.trace.files import make_directory, replace_atomically
 from cosim.trace.manifest import fingerprint, scenario_digest, write_manifest
 from cosim.trace.parts import table_directory
 from cosim.trace.run import SCENARIO_NAME, Run
 from cosim.trace.writer import TraceWriter
+from cosim.watchdog import LIMIT_S, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,28 +86,27 @@ def run(
     *,
     workers: int | None = None,
     progress: Callable[[int, int, float, float], None] | None = None,
+    round_limit_s: float = LIMIT_S,
 ) -> Run:
     """Simulate a scenario and return its run.
 
     ``out``: directory for the results, absent or empty; default: a new directory for temporary files.
-    ``progress(rounds done, rounds, simulated s, wall s)`` is called after each round. Raises RunError if ``out``
-    cannot be used, other CosimErrors when the simulation fails; what was recorded by then stays readable.
+    ``progress(rounds done, rounds, simulated s, wall s)`` is called after each round. ``round_limit_s``: a round that lasts for more
+    wall time is an error, in case a plugin hangs (inf: never). Raises RunError if ``out`` cannot be used, other CosimErrors when the
+    simulation fails; what was recorded by then stays readable.
     """
     begin = time.perf_counter()
     directory = Path(tempfile.mkdtemp(prefix="cosim-")) if out is None else Path(out)
     check_free(directory)
-    parts = build(scenario, workers=workers)
-    directory.mkdir(parents=True, exist_ok=True)
-    scenario.dump(directory / SCENARIO_NAME)
+    dog = Watchdog(round_limit_s)
+    with dog.watching(lambda: "making the simulation"):
+        parts = build(scenario, workers=workers)
+    make_directory(directory, parents=True)
     book = _Book(directory, scenario, {"build": time.perf_counter() - begin})
-    book.write("running")
-    simulation = Simulation(
-        parts,
-        TraceWriter(directory, _tables(scenario), audit=scenario.audit()),
-        progress=_reporter(progress, scenario.rounds, begin),
-        checkpoint=book.checkpoint,
-    )
-    return _simulate(simulation, book)
+    book.begin()
+    trace = TraceWriter(directory, _tables(scenario), audit=scenario.audit())
+    reporter = _reporter(progress, scenario.rounds, begin, dog)
+    return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint), book, dog)
 
 
 def resume(
@@ -114,11 +115,13 @@ def resume(
     rounds: int | None = None,
     workers: int | None = None,
     progress: Callable[[int, int, float, float], None] | None = None,
+    round_limit_s: float = LIMIT_S,
 ) -> Run:
     """Go on with a run that was killed, interrupted or failed; the result is the same, bit for bit, as without that.
 
     ``rounds``: a new, larger number of rounds, which extends a finished run too. A finished run that is not extended is
-    returned unchanged. Raises RunError if the directory is no run or is damaged, or has more rounds already.
+    returned unchanged. ``round_limit_s``: as for ``run``. Raises RunError if the directory is no run or is damaged, or has more
+    rounds already.
     """
     begin = time.perf_counter()
     directory = Path(directory)
@@ -132,11 +135,12 @@ def resume(
     if found.manifest["status"] == "finished" and target == scenario.rounds:
         return found
     scenario = scenario.model_copy(update={"rounds": target})
-    parts = build(scenario, workers=workers)
-    scenario.dump(directory / SCENARIO_NAME)
+    dog = Watchdog(round_limit_s)
+    with dog.watching(lambda: "making the simulation"):
+        parts = build(scenario, workers=workers)
     before = dict(found.manifest["wall_times_s"])
     book = _Book(directory, scenario, {**before, "build": before.get("build", 0.0) + time.perf_counter() - begin})
-    book.write("running")
+    book.begin()
     if arrays is None:  # killed before the first checkpoint, perhaps while the tables were made: begin anew
         for name in found.tables:
             shutil.rmtree(table_directory(directory, name))
@@ -144,24 +148,26 @@ def resume(
     else:
         written = int(arrays["rounds_written"][0])
         trace = TraceWriter.open_existing(directory, audit=scenario.audit(), keep_rounds=done, keep_device_rounds=written)
-    reporter = _reporter(progress, target, begin)
-    return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book)
+    reporter = _reporter(progress, target, begin, dog)
+    return _simulate(Simulation(parts, trace, progress=reporter, checkpoint=book.checkpoint, start=arrays), book, dog)
 
 
-def _simulate(simulation: Simulation, book: _Book) -> Run:
+def _simulate(simulation: Simulation, book: _Book, dog: Watchdog) -> Run:
     """Run to the end; however it ends, the tables and the manifest say so."""
     status: RunStatus = "failed"
     try:
-        simulation.run()
+        with dog.watching(lambda: f"round {simulation.state.round}"):
+            simulation.run()
         status = "finished"
     except CosimError:
         raise
     except KeyboardInterrupt:
         status = "interrupted"
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin may do anything
         where = f"round {simulation.state.round}, which began at {simulation.state.clock_s:.6g} s"
-        raise SimulationError(f"the simulation failed in {where}: {type(error).__name__}: {error}") from error
+        hint = "; fewer devices, a smaller model or fewer workers need less memory" if isinstance(error, MemoryError) else ""
+        raise SimulationError(f"the simulation failed in {where}: {type(error).__name__}: {error}{hint}") from error
     finally:
         try:
             simulation.close()
@@ -195,8 +201,12 @@ class _Book:
 
     def __init__(self, directory: Path, scenario: Scenario, wall_s: dict[str, float]) -> None:
         self.directory, self._seed, self._wall_s = directory, scenario.seed, wall_s
-        self._digest = scenario_digest((directory / SCENARIO_NAME).read_text(encoding="utf-8"))
-        self._identity = _identity(scenario)
+        self._text, self._identity = scenario.text(), _identity(scenario)
+
+    def begin(self) -> None:
+        """A run that goes on: first the manifest says so, for a finished run that has more rounds in its scenario is not finished."""
+        self.write("running")
+        replace_atomically(self.directory / SCENARIO_NAME, lambda draft: draft.write_text(self._text, encoding="utf-8"))
 
     def checkpoint(self, arrays: Arrays) -> None:
         save_checkpoint(self.directory, arrays, self._identity)
@@ -205,7 +215,12 @@ class _Book:
         walls = {phase: self._wall_s.get(phase, 0.0) + spent for phase, spent in {"build": 0.0, **(wall_s or {})}.items()}
         print_of = fingerprint(self.directory) if status == "finished" else None
         write_manifest(
-            self.directory, status=status, seed=self._seed, scenario_digest=self._digest, wall_times_s=walls, fingerprint=print_of
+            self.directory,
+            status=status,
+            seed=self._seed,
+            scenario_digest=scenario_digest(self._text),
+            wall_times_s=walls,
+            fingerprint=print_of,
         )
 
 
@@ -214,7 +229,12 @@ def _identity(scenario: Scenario) -> str:
     return scenario_digest(json.dumps({**scenario.resolved(), "rounds": None}, sort_keys=True))
 
 
-def _reporter(progress: Callable[[int, int, float, float], None] | None, rounds: int, begin: float) -> Callable[[int, float], None] | None:
-    if progress is None:
-        return None
-    return lambda done, now_s: progress(done, rounds, now_s, time.perf_counter() - begin)
+def _reporter(
+    progress: Callable[[int, int, float, float], None] | None, rounds: int, begin: float, dog: Watchdog
+) -> Callable[[int, float], None]:
+    def report(done: int, now_s: float) -> None:
+        dog.restart()
+        if progress is not None:
+            progress(done, rounds, now_s, time.perf_counter() - begin)
+
+    return report

@@ -13,6 +13,7 @@ import typer
 
 from cosim import __version__, console
 from cosim.errors import CosimError, RunError, ScenarioError, SimulationError
+from cosim.watchdog import LIMIT_S, end_process
 
 if TYPE_CHECKING:
     from cosim.scenario import Scenario
@@ -25,13 +26,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _positive(seconds: float) -> float:
+    if not seconds > 0:
+        raise typer.BadParameter("must be > 0")
+    return seconds
+
+
+RoundLimit = Annotated[
+    float,
+    typer.Option(
+        "--round-limit", metavar="SECONDS", callback=_positive, help="Longest wall time of a round, in case a plugin hangs; inf: none."
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
 
 
 def main() -> None:
     """Run the command that the process was started with, and exit with its code."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins in all installed packages takes a tenth of a check
-    app(prog_name="cosim")
+    try:
+        app(prog_name="cosim")
+    except SystemExit as end:
+        end_process(end.code if isinstance(end.code, int) else 1)
+        raise
+    except KeyboardInterrupt:  # before or after a command
+        raise SystemExit(130) from None
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -56,6 +77,7 @@ def run(
     rounds: Annotated[int | None, typer.Option(help="Number of rounds, instead of the scenario's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    round_limit_s: RoundLimit = LIMIT_S,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -69,7 +91,7 @@ def run(
                 console.say(f"simulating {chosen.rounds} rounds with {chosen.devices.count} devices into {directory}")
             try:
                 with console.progress(chosen.rounds, quiet=quiet) as progress:
-                    result = simulate(chosen, out=directory, workers=workers, progress=progress)
+                    result = simulate(chosen, out=directory, workers=workers, progress=progress, round_limit_s=round_limit_s)
             except RunError as error:  # a full disk and its like
                 raise SimulationError(str(error)) from error
         typer.echo(f"run directory: {directory}")
@@ -84,6 +106,7 @@ def resume(
     *,
     rounds: Annotated[int | None, typer.Option(min=1, help="Number of rounds, more than the run had: extends it.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    round_limit_s: RoundLimit = LIMIT_S,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -94,7 +117,7 @@ def resume(
 
         target = rounds or int(Run.open(directory).scenario["rounds"])
         with console.progress(target, quiet=quiet) as progress:
-            result = go_on(directory, rounds=rounds, workers=workers, progress=progress)
+            result = go_on(directory, rounds=rounds, workers=workers, progress=progress, round_limit_s=round_limit_s)
         typer.echo(f"run directory: {directory}")
         console.table(("", ""), console.summary(result))
 
@@ -125,6 +148,7 @@ def study(
         Path | None, typer.Option(readable=False, help="Study directory; one begun before goes on.  [default: runs/NAME]")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; any number gives the same result.  [default: all]")] = None,
+    round_limit_s: RoundLimit = LIMIT_S,
     backend: Annotated[str, typer.Option(metavar="local|ray", help="This machine, or a Ray cluster.")] = "local",
     precision: Annotated[
         float | None,
@@ -148,7 +172,7 @@ def study(
         if not quiet:
             console.say(f"{len(plan.variants)} variants x {len(plan.seeds)} seeds into {directory}")
         with console.study_progress(quiet=quiet) as progress:
-            result, failed = run_study(plan, directory, workers=workers, backend=chosen, progress=progress)
+            result, failed = run_study(plan, directory, workers=workers, backend=chosen, progress=progress, round_limit_s=round_limit_s)
         typer.echo(f"study directory: {directory}")
         finished = result.runs.groupby("variant", observed=False)["finished"].sum()
         console.table(("variant", "finished", "of"), [(str(name), str(count), str(len(result.seeds))) for name, count in finished.items()])

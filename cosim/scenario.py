@@ -128,13 +128,17 @@ class Scenario(Component):
         """What looks at the tables of a run of this scenario, row by row."""
         return Audit(devices=self.devices.count, bandwidth_hz=self.uplink.usable_bandwidth_hz)
 
-    def dump(self, path: str | Path) -> None:
-        """Write the resolved document as YAML; loading it gives an equal scenario."""
+    def text(self) -> str:
+        """The resolved document as YAML; loading it gives an equal scenario."""
         yaml = YAML(pure=True)
         yaml.default_flow_style = False
         text = io.StringIO()
         yaml.dump(self.resolved(), text)
-        Path(path).write_text(text.getvalue(), encoding="utf-8")
+        return text.getvalue()
+
+    def dump(self, path: str | Path) -> None:
+        """Write the resolved document as YAML."""
+        Path(path).write_text(self.text(), encoding="utf-8")
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from cosim.watchdog import THREADS
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -20,7 +22,7 @@ def training_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     before, short = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False  # on a GPU convolutions of users' modules would have 10 bits for each number
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, THREADS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)

@@ -24,6 +24,7 @@ from cosim.study.plan import Added, Plan, Until
 from cosim.study.results import Study
 from cosim.trace.manifest import read_manifest
 from cosim.trace.run import SCENARIO_NAME
+from cosim.watchdog import LIMIT_S
 
 Backend: TypeAlias = Literal["local", "ray"]
 BACKENDS: Final = ("local", "ray")
@@ -36,13 +37,14 @@ _IDLE_S: Final = 30.0
 class Task:
     """One run of a study: its place in the study's directory, and its resolved scenario.
 
-    ``begun``: where it was begun by an earlier call that was cut short.
+    ``round_limit_s``: longest wall time of a round. ``begun``: where it was begun by an earlier call that was cut short.
     """
 
     directory: str
     variant: str
     seed: int
     scenario: dict[str, Any]
+    round_limit_s: float
     begun: str | None = None
 
 
@@ -62,13 +64,19 @@ Progress: TypeAlias = Callable[[int, int, Outcome], None]
 
 
 def run_study(
-    plan: Plan, out: str | Path, *, workers: int | None = None, backend: Backend = "local", progress: Progress | None = None
+    plan: Plan,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    backend: Backend = "local",
+    progress: Progress | None = None,
+    round_limit_s: float = LIMIT_S,
 ) -> tuple[Study, list[Outcome]]:
     """Simulate what is missing of a study in ``out``; returns the study and the runs that failed.
 
     ``workers``: processes, with one training thread each; default: the processors this process may use (``ray``: those of
-    the cluster). Results do not depend on it, nor on ``backend``. Finished runs stay. Raises CosimError when ``out`` cannot
-    be used, holds another study, or ray is not installed.
+    the cluster). Results do not depend on it, nor on ``backend``. ``round_limit_s``: as for ``cosim.run``. Finished runs stay.
+    Raises CosimError when ``out`` cannot be used, holds another study, or ray is not installed.
     """
     directory = Path(out).absolute()
     if backend == "ray" and find_spec("ray") is None:
@@ -80,7 +88,7 @@ def run_study(
         ended = _Ended(progress)
         while True:
             layout.write_plan(directory, plan.resolved())
-            tasks = _missing(directory, plan, drafts)
+            tasks = _missing(directory, plan, drafts, round_limit_s)
             layout.clear(directory)
             with contextlib.closing(_outcomes(tasks, workers, backend)) as outcomes:
                 ended.watch(outcomes, len(tasks))
@@ -151,10 +159,17 @@ def _check_usable(directory: Path, plan: Plan) -> Added | None:
     return added
 
 
-def _missing(directory: Path, plan: Plan, drafts: Sequence[Path]) -> list[Task]:
+def _missing(directory: Path, plan: Plan, drafts: Sequence[Path], round_limit_s: float) -> list[Task]:
     """Seed by seed, so that a study cut short compares all variants."""
     return [
-        Task(str(directory), variant, seed, plan.scenario(variant, seed).resolved(), layout.adopted(drafts, directory, variant, seed))
+        Task(
+            str(directory),
+            variant,
+            seed,
+            plan.scenario(variant, seed).resolved(),
+            round_limit_s,
+            layout.adopted(drafts, directory, variant, seed),
+        )
         for seed in plan.seeds
         for variant in plan.variants
         if not layout.is_finished(layout.run_directory(directory, variant, seed))
@@ -270,7 +285,7 @@ def _gone_on_with(task: Task) -> Path | None:
     try:
         if Scenario.load(draft / SCENARIO_NAME).resolved() != task.scenario:
             return None
-        resume(draft, workers=1, progress=_watched(draft))
+        resume(draft, workers=1, progress=_watched(draft), round_limit_s=task.round_limit_s)
     except (RunError, ScenarioError):
         shutil.rmtree(draft, ignore_errors=True)
         return None
@@ -282,7 +297,7 @@ def _begun(task: Task) -> Path:
     directory = Path(task.directory)
     draft = layout.new_draft(directory, task.variant, task.seed)
     scenario = Scenario.checked(task.scenario, directory, lambda place, _: f"variant {task.variant}: {'.'.join(map(str, place))}")
-    run(scenario, out=draft, workers=1, progress=_watched(draft))
+    run(scenario, out=draft, workers=1, progress=_watched(draft), round_limit_s=task.round_limit_s)
     return draft
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.errors import RunError
-from cosim.trace.files import replace_atomically
+from cosim.trace.files import make_directory, replace_atomically
 
 CHECKPOINT_NAME: Final = "checkpoint/state.safetensors"
 CHECKPOINT_VERSION: Final = 1
@@ -21,16 +21,21 @@ Arrays = dict[str, NDArray[np.generic]]
 
 def save_checkpoint(directory: Path, arrays: Mapping[str, NDArray[np.generic]], scenario_digest: str) -> None:
     """Write ``arrays`` to DIR/checkpoint atomically. Raises RunError when it cannot be written; the old one stays."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     path = directory / CHECKPOINT_NAME
     held = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     about = {"version": str(CHECKPOINT_VERSION), "scenario": scenario_digest, "sha256": _digest(held)}
-    try:
-        path.parent.mkdir(exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
-    replace_atomically(path, lambda draft: save_file(held, draft, metadata=about))
+
+    def write(draft: Path) -> None:
+        try:
+            save_file(held, draft, metadata=about)
+        except SafetensorError as error:  # its words for what the system says
+            raise OSError(str(error)) from error
+
+    make_directory(path.parent)
+    replace_atomically(path, write)
 
 
 def load_checkpoint(directory: Path, scenario_digest: str) -> Arrays | None:

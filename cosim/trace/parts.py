@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cosim.errors import RunError
-from cosim.trace.files import replace_atomically
+from cosim.trace.files import make_directory, replace_atomically
 from cosim.trace.schema import Table, TableName
 
 PART_ROWS: Final = 65_536
@@ -83,10 +83,7 @@ class Parts:
             self._dirty = False
 
     def _write(self, rows: pa.Table) -> None:
-        try:
-            self.directory.mkdir(exist_ok=True)  # not its parents: a run directory that was taken away is not made again
-        except OSError as error:
-            raise RunError(f"cannot write {self.directory}: {error.strerror or error}") from error
+        make_directory(self.directory)  # not its parents: a run directory that was taken away is not made again
         path = self.directory / f"part-{self._number:05d}.parquet"
         replace_atomically(path, lambda draft: pq.write_table(rows, draft, compression="zstd"))
 

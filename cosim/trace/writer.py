@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from cosim.errors import RunError, SimulationError
+from cosim.trace.files import make_directory
 from cosim.trace.invariants import Audit
 from cosim.trace.parts import Parts, part_files, table_directory
 from cosim.trace.schema import TABLE_NAMES, TABLES, Column, Table, TableName
@@ -44,10 +45,7 @@ class TraceWriter:
         keep_device_rounds: int | None = None,
     ) -> None:
         directory = Path(directory)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot write {directory}: {error.strerror or error}") from error
+        make_directory(directory, parents=True)
         self._audit = audit
         self._parts = {name: Parts(TABLES[name], table_directory(directory, name)) for name in TABLE_NAMES if name in tables}
         self._flushed_at_s = time.monotonic()
