@@ -4,6 +4,7 @@
 # make bench      timings
 # make gallery    docs/gallery.md, its figures and screenshots
 # make known-results  docs/known_results.md and its figure, from two studies
+# make golden     tests/golden, after a change that is meant to change numbers
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 # Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
 FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
 
-.PHONY: demo test test-full bench validation gallery known-results chromium style clean
+.PHONY: demo test test-full bench golden validation gallery known-results chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -32,6 +33,9 @@ test-full: $(VENV)/installed-full $(VENV)/installed-flower style chromium
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+golden: $(VENV)/installed-dev
+	$(BIN)/python scripts/make_golden.py
 
 validation: $(VENV)/installed-dev
 	$(BIN)/python scripts/validate_radio.py

@@ -42,7 +42,9 @@ _CHUNK: Final = 65_536
 _CHUNK_TIMES: Final = 8
 """Fewest times of a chunk, where so many are asked for: what a device's trip is, for one, is looked up once for all of them."""
 _CACHED: Final = 1_048_576
-"""Grid times x devices remembered (8 MiB)."""
+"""Numbers remembered (8 MiB): grid times x (devices + ``_ROW_ITSELF``)."""
+_ROW_ITSELF: Final = 32
+"""Numbers in whose place the record of one grid time would fit, were it empty."""
 _AHEAD: Final = 16
 """Grid times evaluated beyond the last one asked for, where there is room for them."""
 
@@ -282,7 +284,7 @@ class _Grid:
 
     def __init__(self, function: Callable[[FloatArray, IntArray], FloatArray], devices: int) -> None:
         self._function, self._devices = function, devices
-        self._room = max(2, _CACHED // devices)
+        self._room = max(2, _CACHED // (devices + _ROW_ITSELF))
         self._ahead = min(_AHEAD, self._room // 8)
         self._rows: OrderedDict[int, FloatArray] = OrderedDict()
 

@@ -48,6 +48,7 @@ def write_manifest(
         "scenario_digest": scenario_digest,
         "fingerprint": fingerprint,
         "package_versions": dict(package_versions()),
+        "processor": processor_type(),
         "wall_times_s": dict(wall_times_s),
     }
     text = json.dumps(entries, indent=2, allow_nan=False) + "\n"
@@ -92,6 +93,18 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def processor_type() -> str:
+    """Model of the processor and its vector instructions: results are the same bits on one type, given the same packages."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if ":" in line)
+    except OSError:
+        return platform.processor() or platform.machine()
+    described = {name.strip(): value.strip() for name, value in lines.items()}
+    vector = sorted({"fma", "avx", "avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"} & set(described.get("flags", "").split()))
+    return f"{described.get('model name', platform.machine())} ({' '.join(vector) or 'none'})"
 
 
 def fingerprint(directory: Path | str) -> str:

@@ -52,40 +52,53 @@ class Parts:
         self.table = table
         self.directory = directory
         self.schema = table.arrow_schema()
+        self._words = [column.name for column in table.columns if column.dtype == "string"]
         self._number = 0
-        self._newest: list[pa.Table] = [self.schema.empty_table()]
+        self._pieces: list[pa.Table] = [self.schema.empty_table()]
+        self._fresh: list[pa.Table] = []
         self._dirty = True
+
+    @property
+    def _count(self) -> int:
+        return sum(piece.num_rows for piece in (*self._pieces, *self._fresh))
 
     def newest(self, *columns: str) -> dict[str, NDArray[np.generic]]:
         """Columns of the newest part that has rows."""
-        rows = pa.concat_tables(self._newest)
+        rows = pa.concat_tables([*self._pieces, *self._fresh])
         if not rows.num_rows and self._number:
             rows = read_part(self.directory / f"part-{self._number - 1:05d}.parquet")
         return {name: rows[name].to_numpy() for name in columns}
 
     def append(self, rows: pa.Table) -> None:
-        self._newest.append(rows)
+        self._fresh.append(rows)
         self._dirty = True
-        while sum(chunk.num_rows for chunk in self._newest) >= PART_ROWS:
+        while self._count >= PART_ROWS:
             self._seal()
 
     def _seal(self) -> None:
-        rows = pa.concat_tables(self._newest)
+        rows = pa.concat_tables([*self._pieces, *self._fresh])
         self._write(rows.slice(0, PART_ROWS))
-        self._newest = [rows.slice(PART_ROWS)]
+        self._pieces, self._fresh = [rows.slice(PART_ROWS).combine_chunks()], []  # a copy: a slice would keep all rows in memory
         self._number += 1
 
     def flush(self) -> None:
         if self._dirty:
-            rows = pa.concat_tables(self._newest).combine_chunks()
-            self._write(rows)
-            self._newest = [rows]
+            self._join()
+            self._write(pa.concat_tables(self._pieces))
             self._dirty = False
+
+    def _join(self) -> None:
+        """Few pieces, each more than twice as long as the next: rows are copied a few times, and never all of them for a few new ones."""
+        rows = pa.concat_tables([self.schema.empty_table(), *self._fresh])
+        while self._pieces and self._pieces[-1].num_rows <= 2 * rows.num_rows:
+            rows = pa.concat_tables([self._pieces.pop(), rows])
+        self._pieces.append(rows.combine_chunks())
+        self._fresh = []
 
     def _write(self, rows: pa.Table) -> None:
         make_directory(self.directory)  # not its parents: a run directory that was taken away is not made again
         path = self.directory / f"part-{self._number:05d}.parquet"
-        replace_atomically(path, lambda draft: pq.write_table(rows, draft, compression="zstd"))
+        replace_atomically(path, lambda draft: pq.write_table(rows, draft, compression="zstd", use_dictionary=self._words))
 
     def cut(self, rounds: int) -> int:
         """Forget rows of rounds >= ``rounds`` and go on with the newest part; the number of rows kept."""
@@ -97,10 +110,10 @@ class Parts:
             if after.num_rows == 0 and path != files[0]:  # the first part stays, so that the table can be read at any time
                 path.unlink()
                 continue
-            self._number, self._newest = _number(path), [after]
+            self._number, self._pieces = _number(path), [after]
             if after.num_rows < before.num_rows:
                 self._write(after)
         self._dirty = not files
-        if sum(chunk.num_rows for chunk in self._newest) >= PART_ROWS:
-            self._number, self._newest, self._dirty = self._number + 1, [self.schema.empty_table()], True
+        if self._count >= PART_ROWS:
+            self._number, self._pieces, self._dirty = self._number + 1, [self.schema.empty_table()], True
         return kept
