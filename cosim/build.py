@@ -127,7 +127,10 @@ def resume(
     directory = Path(directory)
     found = Run.open(directory)
     scenario = Scenario.load(directory / SCENARIO_NAME)
-    arrays = load_checkpoint(directory, _identity(scenario))
+    try:
+        arrays = load_checkpoint(directory, _identity(scenario))
+    except RunError as error:
+        raise RunError(f"{error}{found.written_by()}") from error
     done = 0 if arrays is None else int(arrays["round"][0])
     target = scenario.rounds if rounds is None else rounds
     if target < done:

@@ -12,15 +12,18 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, final
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from cosim.errors import ScenarioError
 
-LARGEST_BYTES: Final = 2**20
+LARGEST_BYTES: Final = 2**17
+DEEPEST: Final = 50
+"""Levels of maps and lists in one another."""
 LONGEST_NUMBER: Final = 100
 """Digits and signs of a number; more is a mistake, and slow to convert."""
 
@@ -96,6 +99,7 @@ def read(path: str | Path, *, least: str = "scenario is a line such as 'seed: 1'
 def parse(text: str, name: str) -> Document:
     """The document in a text; ``name`` stands for the file in errors. Raises ScenarioError."""
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Shallow
     try:
         root = yaml.compose(text)
         document = Document(name, None)
@@ -107,9 +111,23 @@ def parse(text: str, name: str) -> Document:
         raise ScenarioError(f"{name}{place}: not YAML: {problem}") from None
     except YAMLError as error:
         raise ScenarioError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise ScenarioError(f"{name}: nested too deeply") from None
     return Document(name, data, document.keys, document.values)
+
+
+@final
+class _Shallow(Composer):
+    """Refuses deep nesting at once: the deeper, the slower."""
+
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        """One node and what is in it."""
+        if self.depth == DEEPEST:
+            raise ComposerError(None, None, f"nested too deeply, more than {DEEPEST} levels", self.loader.parser.peek_event().start_mark)
+        self.depth += 1
+        node: Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 @dataclass(frozen=True)

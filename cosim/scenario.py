@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Final, final
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -31,6 +31,9 @@ from cosim.policy.state import Policy
 from cosim.policy.stop import Stop
 from cosim.trace.invariants import Audit
 from cosim.trace.settings import TraceSettings
+
+SCENARIO_VERSION: Final = 1
+"""Goes up when an old document would be misread; new fields alone do not count. 1 is the first."""
 
 
 @final
@@ -64,6 +67,7 @@ def _section(component: type[Component]) -> Any:
 class Scenario(Component):
     """A whole simulation: world, radio, devices, learning and the way rounds go."""
 
+    schema_version: int = quantity(SCENARIO_VERSION, "", "version of the form of this document", ge=1, le=SCENARIO_VERSION)
     seed: int = quantity(0, "", "seed of all random streams", ge=0, lt=2**63)
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
     stop: Stop = _section(Stop)
@@ -115,6 +119,10 @@ class Scenario(Component):
     @classmethod
     def checked(cls, data: Any, folder: Path, where: Where) -> Scenario:
         """The scenario that plain data describes; paths are relative to ``folder``. Raises ScenarioError."""
+        version = data.get("schema_version") if isinstance(data, Mapping) else None
+        if isinstance(version, int) and version > SCENARIO_VERSION:  # the only thing worth saying about it
+            newer = f"is newer than what this cosim reads ({SCENARIO_VERSION}): use the version of cosim that wrote it, or a newer one"
+            raise ScenarioError(f"{where(('schema_version',), False)}: schema_version = {version}: {newer}")
         try:
             return cls.model_validate(data, context={"folder": folder})
         except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from cosim.document import shown
 from cosim.errors import RunError
 from cosim.trace.files import make_directory, replace_atomically
 
@@ -55,8 +56,9 @@ def load_checkpoint(directory: Path, scenario_digest: str) -> Arrays | None:
     except (OSError, SafetensorError, ValueError, json.JSONDecodeError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     version = about.get("version", "")
-    if not version.isdigit() or int(version) > CHECKPOINT_VERSION:
-        raise RunError(f"{path} has checkpoint version {version!r}; this cosim reads up to {CHECKPOINT_VERSION}")
+    if version not in map(str, range(1, CHECKPOINT_VERSION + 1)):
+        newer = f"this cosim reads up to {CHECKPOINT_VERSION}; go on with the version that the manifest names"
+        raise RunError(f"{path} has checkpoint version {shown(version)}: {newer}")
     if about.get("sha256") != _digest(arrays):
         raise RunError(f"{path} is damaged: its checksum does not match")
     if about.get("scenario") != scenario_digest:

@@ -65,11 +65,12 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     schema_version = entries.get("schema_version") if isinstance(entries, dict) else None
-    if not isinstance(schema_version, int):
+    if not isinstance(schema_version, int) or schema_version < 1:
         raise RunError(f"{path} is damaged: it names no schema_version")
     if schema_version > SCHEMA_VERSION:
         wrote = entries.get("cosim_version")
-        raise RunError(f"{path} has schema version {schema_version} (cosim {wrote}); this cosim reads up to {SCHEMA_VERSION}")
+        hint = f"read it with cosim {wrote}, or a newer one" if isinstance(wrote, str) else "read it with a newer one"
+        raise RunError(f"{path} has schema version {schema_version}; this cosim ({cosim_version()}) reads up to {SCHEMA_VERSION}: {hint}")
     return dict(entries)
 
 

@@ -127,6 +127,11 @@ class Run:
 
         return RunPlots(self)
 
+    def written_by(self) -> str:
+        """What to say of a run that does not fit, where another version of cosim wrote it; else ""."""
+        here, wrote = manifests.cosim_version(), self.manifest.get("cosim_version")
+        return "" if wrote == here else f"; cosim {wrote} wrote it, and this is {here}: use that version"
+
     def verify(self, audit: Audit) -> None:
         """Read every table, look at every row as the run itself did, and compare with the manifest.
 
@@ -141,17 +146,12 @@ class Run:
             for path in paths:
                 part = read_part(path)
                 if missing := [column for column in TABLES[name].column_names if column not in part.column_names]:
-                    raise RunError(f"{path} lacks {', '.join(missing)}{self._written_by()}")
+                    raise RunError(f"{path} lacks {', '.join(missing)}{self.written_by()}")
                 if wrong := audit.violation(name, {column: part[column].to_numpy() for column in part.column_names}):
                     raise RunError(f"{path}: {wrong}")
         expected = self.manifest.get("fingerprint")
         if expected is not None and expected != (found := manifests.fingerprint(self.directory)):
             raise RunError(f"the tables in {self.directory} were changed: fingerprint {found}, the manifest says {expected}")
-
-    def _written_by(self) -> str:
-        """A hint, where another version of cosim wrote the tables."""
-        here, wrote = manifests.cosim_version(), self.manifest.get("cosim_version")
-        return "" if wrote == here else f": cosim {wrote} wrote it, this is {here}; read it with that version"
 
     def _path(self, name: TableName) -> Path:
         return self.directory / f"{name}.parquet"

@@ -18,7 +18,7 @@ BROKEN = {
     "binary": (b"\x89PNG\r\n\x1a\n\0\0", ["not a text file in UTF-8"]),
     "utf-16": ("seed: 1".encode("utf-16"), ["not a text file in UTF-8"]),
     "control character": (b"seed: \x07", ["not YAML", "unacceptable character"]),
-    "huge file": (b"#" * (2**20 + 1), ["larger than 1048576 bytes"]),
+    "huge file": (b"#" * (2**17 + 1), ["larger than 131072 bytes"]),
     "list": ("- seed: 1", [":1:1: must be a map of sections"]),
     "single word": ("hello", [":1:1: must be a map of sections"]),
     "unclosed bracket": ("area: {width_m: 3", [":1:", "not YAML", "expected ',' or '}'"]),

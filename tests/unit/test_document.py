@@ -61,7 +61,7 @@ def test_refusals(text, message):
         (b"42", "must be a map of sections"),
         (b"\x89PNG\r\n\x1a\n", "not a text file in UTF-8"),
         (b"\xff\xfea\0", "not a text file in UTF-8"),
-        (b"a: 1 #" + b"x" * LARGEST_BYTES, "larger than 1048576 bytes"),
+        (b"a: 1 #" + b"x" * LARGEST_BYTES, "larger than 131072 bytes"),
     ],
 )
 def test_files_that_are_no_scenario(content, message, tmp_path):
