@@ -13,7 +13,7 @@ from cosim.component import Component
 from cosim.document import shown
 from cosim.errors import ScenarioError, UnknownKindError
 from cosim.messages import limits, unit_of
-from cosim.scenario import Scenario
+from cosim.scenario import SCENARIO_VERSION, VERSION_KEY, Scenario
 
 HEADER = ("field", "default", "unit", "allowed", "meaning")
 
@@ -88,4 +88,6 @@ def _default(field: FieldInfo) -> str:
 
 def schema() -> Mapping[str, Any]:
     """JSON Schema (2020-12) of the whole scenario with all kinds, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Scenario.model_json_schema()}
+    found = Scenario.model_json_schema()
+    found["properties"] = {VERSION_KEY: {"const": SCENARIO_VERSION}, **found["properties"]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}

@@ -32,6 +32,8 @@ from cosim.policy.stop import Stop
 from cosim.trace.invariants import Audit
 from cosim.trace.settings import TraceSettings
 
+VERSION_KEY: Final = "schema_version"
+"""A key that any scenario may have beside its sections."""
 SCENARIO_VERSION: Final = 1
 """Goes up when an old document would be misread; new fields alone do not count. 1 is the first."""
 
@@ -67,7 +69,6 @@ def _section(component: type[Component]) -> Any:
 class Scenario(Component):
     """A whole simulation: world, radio, devices, learning and the way rounds go."""
 
-    schema_version: int = quantity(SCENARIO_VERSION, "", "version of the form of this document", ge=1, le=SCENARIO_VERSION)
     seed: int = quantity(0, "", "seed of all random streams", ge=0, lt=2**63)
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
     stop: Stop = _section(Stop)
@@ -119,10 +120,7 @@ class Scenario(Component):
     @classmethod
     def checked(cls, data: Any, folder: Path, where: Where) -> Scenario:
         """The scenario that plain data describes; paths are relative to ``folder``. Raises ScenarioError."""
-        version = data.get("schema_version") if isinstance(data, Mapping) else None
-        if isinstance(version, int) and version > SCENARIO_VERSION:  # the only thing worth saying about it
-            newer = f"is newer than what this cosim reads ({SCENARIO_VERSION}): use the version of cosim that wrote it, or a newer one"
-            raise ScenarioError(f"{where(('schema_version',), False)}: schema_version = {version}: {newer}")
+        data = _of_this_version(data, where)
         try:
             return cls.model_validate(data, context={"folder": folder})
         except ValidationError as error:
@@ -141,12 +139,24 @@ class Scenario(Component):
         yaml = YAML(pure=True)
         yaml.default_flow_style = False
         text = io.StringIO()
-        yaml.dump(self.resolved(), text)
+        yaml.dump({VERSION_KEY: SCENARIO_VERSION, **self.resolved()}, text)
         return text.getvalue()
 
     def dump(self, path: str | Path) -> None:
         """Write the resolved document as YAML."""
         Path(path).write_text(self.text(), encoding="utf-8")
+
+
+def _of_this_version(data: Any, where: Where) -> Any:
+    """The document without its version. Raises ScenarioError when it is not this cosim's: then nothing else is worth saying."""
+    if not isinstance(data, Mapping) or VERSION_KEY not in data:
+        return data
+    version = data[VERSION_KEY]
+    if version is not True and version == SCENARIO_VERSION:
+        return {name: value for name, value in data.items() if name != VERSION_KEY}
+    newer = isinstance(version, int) and version > SCENARIO_VERSION
+    reads = "is newer than what this cosim reads; use the cosim that wrote it, or a newer one" if newer else "no cosim wrote that"
+    raise ScenarioError(f"{where((VERSION_KEY,), False)}: {VERSION_KEY} = {shown(version)}: must be {SCENARIO_VERSION}: {reads}")
 
 
 def parse_override(text: str) -> tuple[str, Any]:

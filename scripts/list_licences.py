@@ -44,8 +44,8 @@ def main() -> None:
     lines = [
         "# Licences of what cosim uses",
         "",
-        "Made by `python scripts/list_licences.py` from the metadata of the packages that are installed; cosim itself: MIT. None of them",
-        "is part of cosim: they are installed beside it, each under its own licence. The data sets that come with cosim: [data.md](data.md).",
+        "Made by `python scripts/list_licences.py` from the metadata of the packages that are installed; cosim itself: MIT. None",
+        "of them is part of cosim: each is installed beside it, under its own licence. Data sets that come with it: [data.md](data.md).",
     ]
     seen: set[str] = set()
     for title, extra in (("Needed to run", ""), *((f"Extra `{extra}`", extra) for extra in EXTRAS)):

@@ -22,11 +22,15 @@ def finished(tmp_path):
 def test_a_newer_scenario(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text("seed: 1\nschema_version: 2\nnovelty: {kind: of_the_future}\n")
-    with pytest.raises(ScenarioError, match=r"^\S+s\.yaml:2:17: schema_version = 2: is newer than what this cosim reads \(1\)[^\n]*$"):
+    with pytest.raises(
+        ScenarioError, match=r"^\S+s\.yaml:2:17: schema_version = 2: must be 1: is newer than what this cosim reads; [^\n]*$"
+    ):
         cosim.Scenario.load(path)
     path.write_text("schema_version: 0")
-    with pytest.raises(ScenarioError, match="schema_version = 0: must be >= 1"):
+    with pytest.raises(ScenarioError, match="schema_version = 0: must be 1: no cosim wrote that"):
         cosim.Scenario.load(path)
+    path.write_text("schema_version: 1\nseed: 3")
+    assert cosim.Scenario.load(path).seed == 3
 
 
 def test_a_scenario_says_its_version(finished):

@@ -253,7 +253,7 @@ def test_a_plugin_that_cannot_be_imported_does_not_hide_the_others(call, monkeyp
 
 def test_the_schema_is_json(call):
     schema = json.loads(call("schema").stdout)
-    assert set(schema["properties"]) == set(Scenario.model_fields)
+    assert set(schema["properties"]) == {"schema_version", *Scenario.model_fields}
     assert schema["properties"]["seed"]["minimum"] == 0
 
 

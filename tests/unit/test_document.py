@@ -42,7 +42,7 @@ def test_positions_of_keys_and_values():
         ("a: @b", "x:1:4: not YAML"),
         ("a: \x07", "not YAML: unacceptable character"),
         ("a: " + "1" * 5000, "a number of more than 100 characters"),
-        ("a:\n" + "- " * 5000, "x: nested too deeply"),
+        ("a:\n" + "- " * 5000, "x:2:49: not YAML: nested too deeply, more than 50 levels"),
     ],
 )
 def test_refusals(text, message):

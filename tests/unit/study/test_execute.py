@@ -136,7 +136,7 @@ def test_a_failed_run_is_told_and_tried_again(here, write, tmp_path, monkeypatch
 def test_an_orphan_of_an_earlier_call_stops_and_leaves_nothing(write, tmp_path, monkeypatch):
     plan, out = plans.load(write(TWO_BY_TWO)), tmp_path / "out"
     out.mkdir()
-    task = execute.Task(str(out), "kkt", 1, plan.scenario("kkt", 1).resolved())
+    task = execute.Task(str(out), "kkt", 1, plan.scenario("kkt", 1).resolved(), 100.0)
     real = execute.run
 
     def swept_meanwhile(scenario, out, *, workers, progress):
