@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -174,11 +175,13 @@ def _simulate(simulation: Simulation, book: _Book, dog: Watchdog) -> Run:
     finally:
         try:
             simulation.close()
-        except RunError:
-            status = "failed"  # a full disk: what is written stays
-            raise
+        except RunError:  # a full disk: what is written stays; what had gone wrong before is the news
+            first, status = status, "failed"
+            if first == "finished":
+                raise
         finally:
-            book.write(status, simulation.wall_s)
+            with contextlib.suppress(*(() if status == "finished" else (RunError,))):
+                book.write(status, simulation.wall_s)
     return Run.open(book.directory)
 
 

@@ -89,14 +89,14 @@ def mounted(place, *options):
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-LONG = ("--set", "trace.radio_interval_s=0.01", "--rounds", "12")
+LONG = ("--set", "trace.radio_interval_s=0.002", "--rounds", "12")
 
 
 def test_a_full_disk_and_room_again(folder):
     """A small disk fills up; with more room, the run goes on to what it would have been."""
     disk = folder / "disk"
     disk.mkdir()
-    with mounted(disk, "-t", "tmpfs", "-o", "size=160k", "none"):
+    with mounted(disk, "-t", "tmpfs", "-o", "size=200k", "none"):
         done = cosim_here("run", "tiny.yaml", "--out", disk / "run", "--quiet", *LONG)
         failed(done, 3, "cannot write", "No space left on device", "make room, then cosim resume")
         assert cosim.Run.open(disk / "run").manifest["status"] in ("running", "failed")  # there may be no room for the news

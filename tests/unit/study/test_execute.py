@@ -139,12 +139,12 @@ def test_an_orphan_of_an_earlier_call_stops_and_leaves_nothing(write, tmp_path, 
     task = execute.Task(str(out), "kkt", 1, plan.scenario("kkt", 1).resolved(), 100.0)
     real = execute.run
 
-    def swept_meanwhile(scenario, out, *, workers, progress):
+    def swept_meanwhile(scenario, out, *, workers, progress, round_limit_s):
         def step(*state):
             layout.sweep(tmp_path / "out")
             progress(*state)
 
-        return real(scenario, out, workers=workers, progress=step)
+        return real(scenario, out, workers=workers, progress=step, round_limit_s=round_limit_s)
 
     monkeypatch.setattr(execute, "run", swept_meanwhile)
     assert "another call has taken the study over" in execute.simulate(task).error
@@ -208,12 +208,12 @@ def test_a_run_that_was_cut_short_goes_on(here, write, tmp_path, monkeypatch):
     undisturbed, _ = execute.run_study(plans.load(path), tmp_path / "undisturbed")
     real = execute.run
 
-    def killed(scenario, out, *, workers, progress):
+    def killed(scenario, out, *, workers, progress, round_limit_s):
         def step(done, *state):
             if done == 6:
                 raise KeyboardInterrupt
 
-        return real(scenario, out, workers=workers, progress=step)
+        return real(scenario, out, workers=workers, progress=step, round_limit_s=round_limit_s)
 
     monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)  # a checkpoint after every round
     monkeypatch.setattr(execute, "run", killed)
@@ -221,7 +221,7 @@ def test_a_run_that_was_cut_short_goes_on(here, write, tmp_path, monkeypatch):
         execute.run_study(plans.load(path), tmp_path / "out")
     rounds = []
 
-    def gone_on(draft, *, workers, progress):
+    def gone_on(draft, *, workers, progress, round_limit_s):
         return real_resume(draft, workers=workers, progress=lambda done, *state: rounds.append(done) or progress(done, *state))
 
     real_resume = execute.resume
