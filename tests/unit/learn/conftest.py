@@ -4,6 +4,7 @@ from typing import ClassVar, final
 
 import numpy as np
 import pytest
+import torch
 
 from cosim.catalog import make
 from cosim.component import Component
@@ -14,6 +15,15 @@ from cosim.learn.roles import ImageData
 from cosim.learn.split import Split
 from cosim.learn.trainer import SGD
 from cosim.rng import Streams
+
+
+@pytest.fixture(autouse=True)
+def one_core_an_operation():
+    """As in the threads that train: torch sums in another order where several cores share a tensor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @final
