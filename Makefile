@@ -4,6 +4,8 @@
 # make bench      timings
 # make gallery    docs/gallery.md, its figures and screenshots
 # make known-results  docs/known_results.md and its figure, from two studies
+# make paper      docs/paper.md from the studies of scenarios/paper: two hours; finished runs are kept
+# make paper-quick a small version of it, into runs/paper-quick: three minutes
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 # Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
 FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
 
-.PHONY: demo test test-full bench validation gallery known-results chromium style clean
+.PHONY: demo test test-full bench paper paper-quick validation gallery known-results chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -35,6 +37,12 @@ bench: $(VENV)/installed-dev
 
 validation: $(VENV)/installed-dev
 	$(BIN)/python scripts/validate_radio.py
+
+paper: $(VENV)/installed
+	$(BIN)/python scripts/make_paper.py
+
+paper-quick: $(VENV)/installed
+	$(BIN)/python scripts/make_paper.py --quick
 
 gallery: $(VENV)/installed-dev chromium
 	$(BIN)/python scripts/make_gallery.py --pages

@@ -1,0 +1,354 @@
+# noqa: INP001 - a script, not a package
+"""The page docs/paper.md from the studies of scenarios/paper: every number in it is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+import cosim
+from cosim import statistics
+from cosim.plot.study import StudyPlots
+from cosim.plot.style import axes, legend, line
+from cosim.study.metrics import TIME_TO_ACCURACY, Effort, accuracy_within, effort, metrics
+from cosim.study.tables import pair, stars
+
+BASELINE, PROPOSED = "personalization_only", "kkt"
+SETTINGS = {"slow fading": ",snapshot,block_s-1e6", "fast fading": ",ergodic,block_s-0.001"}
+SCHEMES = (
+    PROPOSED,
+    "kkt_alternating",
+    BASELINE,
+    "personalization_selected",
+    "quantised",
+    "pruning_only",
+    "fedavg",
+    "fixed_ratio",
+    "equal_bandwidth",
+)
+DRAWN = tuple(name for name in SCHEMES if name != "kkt_alternating")  # it lies on top of kkt
+FRONTIER = {1.0: BASELINE, 0.8: "kkt-0.8", 0.65: "kkt-0.65", 0.5: PROPOSED, 0.4: "kkt-0.4", 0.3: "kkt-0.3", 0.2: "kkt-0.2"}
+EQUAL: Mapping[Effort, str] = {"round": "rounds", "time_s": "simulated time", "kept_flops": "FLOPs"}
+MARGIN = 0.005
+"""Loss of accuracy that counts as none: half a point."""
+LATENCY_SHARE = 0.51
+TARGET_SHARE = 0.98
+"""Time to accuracy: until this share of what personalization alone reaches in the end."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The runs of a study in one setting: what ``StudyPlots`` draws."""
+
+    rounds: pd.DataFrame
+    devices: pd.DataFrame
+
+    def effort(self, by: Effort) -> pd.Series:
+        """As ``Study.effort``."""
+        return effort(self.rounds, by)
+
+    def swept(self, path: str) -> dict[str, dict[float, str]]:
+        """Nothing is swept within a setting."""
+        raise ValueError(f"no variant sets {path}")
+
+    @cached_property
+    def target(self) -> float:
+        """The accuracy of the time to accuracy, in whole per cent."""
+        final = metrics(self.rounds)["accuracy_mean"].xs(BASELINE, level="variant").mean()
+        return float(np.floor(100 * TARGET_SHARE * final) / 100)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """A row for each variant and seed, with the time to accuracy."""
+        return metrics(self.rounds, self.target)
+
+    def values(self, metric: str, variant: str) -> pd.Series:
+        """A metric of a variant by seed."""
+        return self.metrics[metric].xs(variant, level="variant")
+
+    def ratio(self, metric: str, variant: str) -> statistics.Interval:
+        """A metric over that of the baseline, seed by seed."""
+        return statistics.student_t(self.values(metric, variant) / self.values(metric, BASELINE))
+
+    def gain(self, variant: str, by: Effort = "round", baseline: str = BASELINE) -> statistics.Difference:
+        """Accuracy less that of another at equal effort, seed by seed."""
+        found = accuracy_within(self.rounds, by, baseline).xs(variant, level="variant").dropna()
+        return statistics.paired(found["accuracy"], found["baseline"])
+
+
+def finished(study: cosim.Study) -> list[int]:
+    """Seeds of which every variant is finished."""
+    done = study.runs.groupby("seed")["finished"].all()
+    return [int(seed) for seed in done.index[done]]
+
+
+def in_setting(study: cosim.Study, ending: str) -> Setting:
+    """The runs of variants whose name ends so, without the ending, of the seeds that are finished."""
+    return Setting(*(_cut(table, ending, finished(study)) for table in (study.rounds, study.devices)))
+
+
+def _cut(table: pd.DataFrame, ending: str, seeds: Sequence[int]) -> pd.DataFrame:
+    names = [name for name in table["variant"].cat.categories if name.endswith(ending)]
+    chosen = table[table["variant"].isin(names) & table["seed"].isin(seeds)]
+    short = chosen["variant"].astype(str).str.removesuffix(ending)
+    return chosen.assign(variant=pd.Categorical(short, categories=[name.removesuffix(ending) for name in names]))
+
+
+def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> None:
+    """Write ``paper.md`` and its figures under ``img/paper`` into a folder; ``planned``: seeds of the headline in all."""
+    settings = {name: in_setting(studies["headline"], ending) for name, ending in SETTINGS.items()}
+    images = folder / "img/paper"
+    images.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures(settings, studies).items():
+        figure.savefig(images / f"{name}.png", dpi=110)
+    (folder / "paper.md").write_text(text(settings, studies, planned), encoding="utf-8")
+
+
+# --- text -------------------------------------------------------------------------------------------
+
+
+def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], planned: int) -> str:
+    """The whole page."""
+    parts = (Path(__file__).parent / "paper.md.in").read_text(encoding="utf-8")
+    values = {
+        "seeds": seeds_line(studies["headline"], planned),
+        "claims": claims(settings),
+        **{f"schemes {name}": schemes(setting) for name, setting in settings.items()},
+        **{f"costs {name}": costs(setting) for name, setting in settings.items()},
+        **{f"frontier {name}": frontier(setting) for name, setting in settings.items()},
+        **{f"least {name}": least(setting) for name, setting in settings.items()},
+        "pilot": pilot(studies["pilot"]),
+        "pilot seeds": ", ".join(map(str, finished(studies["pilot"]))),
+    }
+    for name, value in values.items():
+        mark = f"{{{{ {name} }}}}"
+        assert mark in parts, mark
+        parts = parts.replace(mark, value)
+    return parts
+
+
+def seeds_line(study: cosim.Study, planned: int) -> str:
+    """On which seeds the page rests, of how many planned."""
+    done = finished(study)
+    names = ", ".join(map(str, done))
+    missing = "" if len(done) >= planned else f" The study has {planned} seeds: `make paper` completes them and writes this page again."
+    return f"{len(done)} seeds ({names}), {len(study.variants)} variants each.{missing}"
+
+
+def claims(settings: Mapping[str, Setting]) -> str:
+    """What was wanted of the proposed scheme, what was measured, and whether it holds."""
+    rows = [("claim", *settings)]
+    checks = {
+        "planned latency over personalization only: 0.50": lambda s: _at_most(s.ratio("planned_latency_s", PROPOSED), 0.505),
+        f"realised latency over personalization only: at most {LATENCY_SHARE}": lambda s: _at_most(
+            s.ratio("latency_s", PROPOSED), LATENCY_SHARE
+        ),
+        "accuracy less personalization only, equal rounds: above -0.5 points": lambda s: _at_least(s.gain(PROPOSED), -MARGIN),
+        "the same at equal simulated time: not below 0": lambda s: _at_least(s.gain(PROPOSED, "time_s"), 0.0),
+        "the same at equal FLOPs": lambda s: points(s.gain(PROPOSED, "kept_flops")),
+        **{
+            f"accuracy less {name}, equal rounds: above 0": lambda s, name=name: _at_least(s.gain(PROPOSED, baseline=name), 0.0)
+            for name in ("fedavg", "pruning_only", "personalization_selected")
+        },
+        "mean pruning ratio": lambda s: number(statistics.student_t(s.values("prune_ratio", PROPOSED))),
+    }
+    rows += [(claim, *(check(setting) for setting in settings.values())) for claim, check in checks.items()]
+    return table(rows)
+
+
+def _at_most(interval: statistics.Interval, limit: float) -> str:
+    return f"{number(interval)}: {verdict(limit - interval.estimate, limit - interval.high, limit - interval.low)}"
+
+
+def _at_least(difference: statistics.Difference, limit: float) -> str:
+    found = difference.interval
+    return f"{points(difference)}: {verdict(found.estimate - limit, found.low - limit, found.high - limit)}"
+
+
+def verdict(estimate: float, low: float, high: float) -> str:
+    """Whether a quantity that should not be negative is so, and whether its 95 % interval says the same."""
+    if estimate >= 0:
+        return "**yes**" if low >= 0 else "**yes**, but the interval reaches across"
+    return "**no**" if high < 0 else "**no**, but the interval reaches across"
+
+
+def schemes(setting: Setting) -> str:
+    """Latency, time to accuracy and accuracy of each scheme."""
+    head = (
+        "scheme",
+        "planned latency [s]",
+        "latency [s]",
+        "over personalization only",
+        f"median time to {setting.target:.2f} [s] (runs that got there)",
+        "accuracy, mean of devices",
+        "10th percentile",
+        "less personalization only, equal rounds [points]",
+        "equal time [points]",
+    )
+    rows = [
+        (
+            name,
+            number(statistics.student_t(setting.values("planned_latency_s", name))),
+            number(statistics.student_t(setting.values("latency_s", name))),
+            number(setting.ratio("latency_s", name)),
+            reached(setting, name),
+            number(statistics.student_t(setting.values("accuracy_mean", name))),
+            number(statistics.student_t(setting.values("accuracy_p10", name))),
+            "" if name == BASELINE else points(setting.gain(name)),
+            "" if name == BASELINE else points(setting.gain(name, "time_s")),
+        )
+        for name in SCHEMES
+    ]
+    return table([head, *rows])
+
+
+def reached(setting: Setting, variant: str) -> str:
+    """Kaplan-Meier median of the time to accuracy, and how many runs got there."""
+    rows = setting.metrics.xs(variant, level="variant")
+    median = statistics.median_time(rows[TIME_TO_ACCURACY], rows["reached"])
+    return f"{f'{median:.3g}' if np.isfinite(median) else 'not reached'} ({int(rows['reached'].sum())} of {len(rows)})"
+
+
+COSTS = {
+    "uplink [Gbit]": ("uplink_bits", 1e-9),
+    "counted work [TFLOP]": ("kept_flops", 1e-12),
+    "energy [kJ]": ("energy_j", 1e-3),
+    "mean pruning ratio": ("prune_ratio", 1.0),
+    "devices pruned": ("pruned_share", 1.0),
+    "least keepers of a parameter": ("coverage_min", 1.0),
+    "parameters nobody kept": ("uncovered_fraction", 1.0),
+}
+
+
+def costs(setting: Setting) -> str:
+    """What each scheme sends, computes, spends, and leaves untrained; devices that take part."""
+    asked = setting.devices.groupby(["variant", "seed"], observed=True)["selected"].mean()
+    rows = [
+        (
+            name,
+            *(number(statistics.student_t(scale * setting.values(metric, name))) for metric, scale in COSTS.values()),
+            number(statistics.student_t(asked.xs(name, level="variant"))),
+        )
+        for name in SCHEMES
+    ]
+    return table([("scheme", *COSTS, "devices that take part"), *rows])
+
+
+def frontier(setting: Setting) -> str:
+    """Latency and pruning at each threshold, and the accuracy less that at 1.0."""
+    head = (
+        "relative threshold",
+        "latency [s]",
+        "mean pruning ratio",
+        "accuracy",
+        *(f"less that at 1.0, equal {word} [points]" for word in EQUAL.values()),
+    )
+    rows = [
+        (
+            f"{threshold:g}",
+            number(statistics.student_t(setting.values("latency_s", name))),
+            number(statistics.student_t(setting.values("prune_ratio", name))),
+            number(statistics.student_t(setting.values("accuracy_mean", name))),
+            *("" if name == BASELINE else points(setting.gain(name, by)) for by in EQUAL),
+        )
+        for threshold, name in FRONTIER.items()
+    ]
+    return table([head, *rows])
+
+
+def least(setting: Setting) -> str:
+    """Down to which threshold no loss over the margin was found, and down to which it was excluded, from above without a gap."""
+    gains = {threshold: setting.gain(name).interval for threshold, name in FRONTIER.items() if name != BASELINE}
+    not_found = _down_to(gains, [gain.high >= -MARGIN or np.isnan(gain.high) for gain in gains.values()])
+    excluded = _down_to(gains, [gain.low > -MARGIN for gain in gains.values()])
+    return f"down to {not_found} no loss over half a point is significant; down to {excluded} the 95 % interval excludes such a loss"
+
+
+def _down_to(gains: Mapping[float, Any], good: Sequence[bool]) -> str:
+    held = [threshold for position, threshold in enumerate(gains) if all(good[: position + 1])]
+    return f"**{held[-1]:g}**" if held else "1 (no pruning)"
+
+
+def pilot(study: cosim.Study) -> str:
+    """Accuracy of each rule, and what pruning cost with the same steps."""
+    setting = Setting(*(_cut(table, "", finished(study)) for table in (study.rounds, study.devices)))
+    accuracy = metrics(setting.rounds)["accuracy_mean"]
+    rows = []
+    for name in study.variants:
+        mean = accuracy.xs(name, level="variant")
+        rule, _, steps = name.partition(",")
+        lost = "" if rule == "unpruned" else points(setting.gain(name, baseline=f"unpruned,{steps}"))
+        rows.append((name, number(statistics.student_t(mean)), lost))
+    return table([("rule", "accuracy", "less unpruned with the same steps [points]"), *rows])
+
+
+def number(interval: statistics.Interval) -> str:
+    """An estimate and half its 95 % interval."""
+    return pair(interval.estimate, interval.low, interval.high, "±")
+
+
+def points(difference: statistics.Difference) -> str:
+    """A difference of accuracies in points, with its interval and stars."""
+    found = difference.interval
+    shown = pair(100 * found.estimate, 100 * found.low, 100 * found.high, "±")
+    return f"{shown if shown.lstrip('(').startswith('-') else f'+{shown}'} {stars(difference.p_value)}".rstrip().replace("*", "\\*")
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head."""
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, f"| --- |{' ---: |' * (len(rows[0]) - 1)}", *body])
+
+
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def figures(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study]) -> dict[str, Figure]:
+    """All figures by name; two settings side by side."""
+    made = {name: Figure(figsize=(9.5, 3.6), layout="constrained") for name in ("accuracy_time", "accuracy_rounds", "pruning", "frontier")}
+    for name, figure in made.items():
+        for ax, (title, setting) in zip(figure.subplots(1, 2), settings.items(), strict=True):
+            draw(name, setting, ax)
+            ax.set_title(title, fontsize=9)
+            ax.grid(alpha=0.25, linewidth=0.5)
+    made["objective"] = Figure(figsize=(11.0, 3.4), layout="constrained")
+    paths = {"bandwidth": "uplink.bandwidth_hz", "devices": "devices.count", "threshold": "round.latency_threshold"}
+    for ax, (name, path) in zip(made["objective"].subplots(1, 3), paths.items(), strict=True):
+        studies[f"objective_{name}"].plot.sweep("objective", path, ax)
+        ax.grid(alpha=0.25, linewidth=0.5)
+    return made
+
+
+def draw(name: str, setting: Setting, ax: Any) -> None:
+    """One panel of a figure."""
+    plots = StudyPlots(setting)
+    if name == "pruning":
+        plots.pruning_by_gain(ax, variants=[PROPOSED, "equal_bandwidth"])
+    elif name == "frontier":
+        draw_frontier(setting, ax)
+    else:
+        plots.accuracy(ax, by="time_s" if name == "accuracy_time" else "round", variants=DRAWN)
+
+
+def draw_frontier(setting: Setting, ax: Any) -> None:
+    """Accuracy less that of personalization only against the latency's share, at equal effort of three kinds."""
+    axes(ax, x="latency over that of personalization only", y="accuracy less personalization only [points]")
+    for index, (by, word) in enumerate(EQUAL.items()):
+        names = [name for name in FRONTIER.values() if name != BASELINE]
+        share = [setting.ratio("latency_s", name).estimate for name in names]
+        gains = [setting.gain(name, by).interval for name in names]
+        centre, half = [100 * gain.estimate for gain in gains], [100 * gain.half_width for gain in gains]
+        ax.errorbar(share, centre, yerr=np.nan_to_num(half), label=f"equal {word}", marker="o", markersize=3, capsize=2, **line(index))
+    ax.axhline(-100 * MARGIN, color="0.6", linewidth=0.8, linestyle=":")
+    legend(ax)
