@@ -3,8 +3,8 @@
 
     python scripts/make_paper.py [--seeds N] [--workers N] [--quick] [--write-only]
 
-Finished runs in runs/paper are kept, so the same command goes on after a kill. The page rests on the seeds of which every variant is
-finished, and names them. ``--quick``: a few rounds, two seeds and the images that come with cosim, into runs/paper-quick.
+Finished runs in runs/paper are kept, so the same command goes on after a kill. The page rests on the seeds of which every variant of a
+study is finished, and names them. ``--quick``: a few rounds, two seeds and the images that come with cosim, into runs/paper-quick.
 ``--write-only``: the page from what is finished, without simulating.
 """
 
@@ -27,7 +27,7 @@ from cosim.study.execute import Outcome, run_study
 from cosim.study.plan import Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline")
+STUDIES = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier")
 QUICK_SEEDS = 2
 QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, and less of everything that takes time
     "rounds": 4,
@@ -46,14 +46,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="only the first so many seeds of each study")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--write-only", action="store_true", help="write the page from what is finished")
+    parser.add_argument("--runs", type=Path, help="where the runs are  [default: runs/paper, runs/paper-quick]")
+    parser.add_argument("--out", type=Path, help="where the page goes  [default: docs, runs/paper-quick]")
     options = parser.parse_args()
-    runs = ROOT / ("runs/paper-quick" if options.quick else "runs/paper")
+    runs = options.runs or ROOT / ("runs/paper-quick" if options.quick else "runs/paper")
     try:
         if not options.write_only:
             simulate({name: plan(name, options) for name in STUDIES}, runs, options.workers)
         studies = {name: cosim.Study.open(runs / name) for name in STUDIES}
         planned = QUICK_SEEDS if options.quick else len(load(ROOT / "scenarios/paper/headline.yaml").seeds)
-        paper_page.write(studies, runs if options.quick else ROOT / "docs", planned)
+        paper_page.write(studies, options.out or (runs if options.quick else ROOT / "docs"), planned)
     except CosimError as error:
         sys.exit(f"make_paper: {error}")
 

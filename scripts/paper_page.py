@@ -38,7 +38,7 @@ SCHEMES = (
     "equal_bandwidth",
 )
 DRAWN = tuple(name for name in SCHEMES if name != "kkt_alternating")  # it lies on top of kkt
-FRONTIER = {1.0: BASELINE, 0.8: "kkt-0.8", 0.65: "kkt-0.65", 0.5: PROPOSED, 0.4: "kkt-0.4", 0.3: "kkt-0.3", 0.2: "kkt-0.2"}
+FRONTIER = {1.0: BASELINE, 0.75: "kkt-0.75", 0.5: PROPOSED, 0.35: "kkt-0.35", 0.2: "kkt-0.2"}
 EQUAL: Mapping[Effort, str] = {"round": "rounds", "time_s": "simulated time", "kept_flops": "FLOPs"}
 MARGIN = 0.005
 """Loss of accuracy that counts as none: half a point."""
@@ -49,7 +49,7 @@ TARGET_SHARE = 0.98
 
 @dataclass(frozen=True)
 class Setting:
-    """The runs of a study in one setting: what ``StudyPlots`` draws."""
+    """The runs of one setting: what ``StudyPlots`` draws."""
 
     rounds: pd.DataFrame
     devices: pd.DataFrame
@@ -79,7 +79,7 @@ class Setting:
 
     def ratio(self, metric: str, variant: str) -> statistics.Interval:
         """A metric over that of the baseline, seed by seed."""
-        return statistics.student_t(self.values(metric, variant) / self.values(metric, BASELINE))
+        return statistics.student_t((self.values(metric, variant) / self.values(metric, BASELINE)).dropna())
 
     def gain(self, variant: str, by: Effort = "round", baseline: str = BASELINE) -> statistics.Difference:
         """Accuracy less that of another at equal effort, seed by seed."""
@@ -93,21 +93,23 @@ def finished(study: cosim.Study) -> list[int]:
     return [int(seed) for seed in done.index[done]]
 
 
-def in_setting(study: cosim.Study, ending: str) -> Setting:
+def in_setting(studies: Sequence[cosim.Study], ending: str) -> Setting:
     """The runs of variants whose name ends so, without the ending, of the seeds that are finished."""
-    return Setting(*(_cut(table, ending, finished(study)) for table in (study.rounds, study.devices)))
+    return Setting(
+        _joined([(study, study.rounds) for study in studies], ending), _joined([(study, study.devices) for study in studies], ending)
+    )
 
 
-def _cut(table: pd.DataFrame, ending: str, seeds: Sequence[int]) -> pd.DataFrame:
-    names = [name for name in table["variant"].cat.categories if name.endswith(ending)]
-    chosen = table[table["variant"].isin(names) & table["seed"].isin(seeds)]
-    short = chosen["variant"].astype(str).str.removesuffix(ending)
-    return chosen.assign(variant=pd.Categorical(short, categories=[name.removesuffix(ending) for name in names]))
+def _joined(tables: Sequence[tuple[cosim.Study, pd.DataFrame]], ending: str) -> pd.DataFrame:
+    rows = pd.concat([table[table["seed"].isin(finished(study))].astype({"variant": str}) for study, table in tables], ignore_index=True)
+    rows = rows[rows["variant"].str.endswith(ending)]
+    names = [name.removesuffix(ending) for study, _ in tables for name in study.variants if name.endswith(ending)]
+    return rows.assign(variant=pd.Categorical(rows["variant"].str.removesuffix(ending), categories=names))
 
 
 def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> None:
     """Write ``paper.md`` and its figures under ``img/paper`` into a folder; ``planned``: seeds of the headline in all."""
-    settings = {name: in_setting(studies["headline"], ending) for name, ending in SETTINGS.items()}
+    settings = {name: in_setting([studies["headline"], studies["frontier"]], ending) for name, ending in SETTINGS.items()}
     images = folder / "img/paper"
     images.mkdir(parents=True, exist_ok=True)
     for name, figure in figures(settings, studies).items():
@@ -122,7 +124,7 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
     """The whole page."""
     parts = (Path(__file__).parent / "paper.md.in").read_text(encoding="utf-8")
     values = {
-        "seeds": seeds_line(studies["headline"], planned),
+        "seeds": seeds_line(studies, planned),
         "claims": claims(settings),
         **{f"schemes {name}": schemes(setting) for name, setting in settings.items()},
         **{f"costs {name}": costs(setting) for name, setting in settings.items()},
@@ -138,12 +140,12 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
     return parts
 
 
-def seeds_line(study: cosim.Study, planned: int) -> str:
+def seeds_line(studies: Mapping[str, cosim.Study], planned: int) -> str:
     """On which seeds the page rests, of how many planned."""
-    done = finished(study)
-    names = ", ".join(map(str, done))
-    missing = "" if len(done) >= planned else f" The study has {planned} seeds: `make paper` completes them and writes this page again."
-    return f"{len(done)} seeds ({names}), {len(study.variants)} variants each.{missing}"
+    done = {name: finished(studies[name]) for name in ("headline", "frontier")}
+    words = {name: f"{len(seeds)} seeds ({', '.join(map(str, seeds))})" for name, seeds in done.items()}
+    missing = f" Planned are {planned} seeds each: `make paper` simulates what is missing and writes this page again."
+    return f"schemes {words['headline']}; other thresholds {words['frontier']}.{missing if min(map(len, done.values())) < planned else ''}"
 
 
 def claims(settings: Mapping[str, Setting]) -> str:
@@ -282,7 +284,7 @@ def _down_to(gains: Mapping[float, Any], good: Sequence[bool]) -> str:
 
 def pilot(study: cosim.Study) -> str:
     """Accuracy of each rule, and what pruning cost with the same steps."""
-    setting = Setting(*(_cut(table, "", finished(study)) for table in (study.rounds, study.devices)))
+    setting = in_setting([study], "")
     accuracy = metrics(setting.rounds)["accuracy_mean"]
     rows = []
     for name in study.variants:
