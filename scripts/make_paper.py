@@ -27,10 +27,11 @@ from cosim.study.execute import Outcome, run_study
 from cosim.study.plan import Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier")
+STUDIES = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier", "better")
 QUICK_SEEDS = 2
 QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, and less of everything that takes time
     "rounds": 4,
+    "learning.evaluate_every": 1,
     "learning.dataset.kind": "fashion_mnist_small",
     "learning.partition.samples_per_device": 200,
     "learning.partition.test_samples_per_device": 50,

@@ -43,6 +43,8 @@ EQUAL: Mapping[Effort, str] = {"round": "rounds", "time_s": "simulated time", "k
 MARGIN = 0.005
 """Loss of accuracy that counts as none: half a point."""
 LATENCY_SHARE = 0.51
+BETTER_TARGET = 0.92
+"""What ``stop`` says in better.yaml."""
 TARGET_SHARE = 0.98
 """Time to accuracy: until this share of what personalization alone reaches in the end."""
 
@@ -82,8 +84,10 @@ class Setting:
         return statistics.student_t((self.values(metric, variant) / self.values(metric, BASELINE)).dropna())
 
     def gain(self, variant: str, by: Effort = "round", baseline: str = BASELINE) -> statistics.Difference:
-        """Accuracy less that of another at equal effort, seed by seed."""
+        """Accuracy less that of another at equal effort, seed by seed; NaN where one of them had measured none by then."""
         found = accuracy_within(self.rounds, by, baseline).xs(variant, level="variant").dropna()
+        if found.empty:
+            return statistics.Difference(statistics.Interval(np.nan, np.nan, np.nan, 0), np.nan)
         return statistics.paired(found["accuracy"], found["baseline"])
 
 
@@ -130,6 +134,8 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
         **{f"costs {name}": costs(setting) for name, setting in settings.items()},
         **{f"frontier {name}": frontier(setting) for name, setting in settings.items()},
         **{f"least {name}": least(setting) for name, setting in settings.items()},
+        "better": better(studies["better"]),
+        "better seeds": ", ".join(map(str, finished(studies["better"]))),
         "pilot": pilot(studies["pilot"]),
         "pilot seeds": ", ".join(map(str, finished(studies["pilot"]))),
     }
@@ -295,6 +301,34 @@ def pilot(study: cosim.Study) -> str:
     return table([("rule", "accuracy", "less unpruned with the same steps [points]"), *rows])
 
 
+def better(study: cosim.Study) -> str:
+    """Time to accuracy of each policy, and what it is less than the paper's, seed by seed."""
+    rounds = in_setting([study], "").rounds
+    found = metrics(rounds, BETTER_TARGET)
+    times = found[TIME_TO_ACCURACY].clip(upper=statistics.horizon(found[TIME_TO_ACCURACY], found["reached"]))
+    rows = []
+    for name in study.variants:
+        own, paper = (times.xs(variant, level="variant") for variant in (name, "paper"))
+        ratio, gap = statistics.student_t(own / paper), statistics.paired(own, paper)
+        less = "" if name == "paper" else f"{number(gap.interval)} {stars(gap.p_value)}".rstrip().replace("*", "\\*")
+        some = found.xs(name, level="variant")
+        cells = (statistics.student_t(some[metric]) for metric in ("latency_s", "prune_ratio", "arrived_share", "uplink_bits"))
+        reached = f"{int(some['reached'].sum())} of {len(some)}"
+        rows.append((name, number(statistics.student_t(own)), reached, less, "" if name == "paper" else number(ratio), *map(number, cells)))
+    head = (
+        "policy",
+        f"time to {BETTER_TARGET:g} [s]",
+        "runs that got there",
+        "less paper [s]",
+        "over paper",
+        "latency [s]",
+        "mean pruning ratio",
+        "updates that arrived",
+        "uplink [bit]",
+    )
+    return table([head, *rows])
+
+
 def number(interval: statistics.Interval) -> str:
     """An estimate and half its 95 % interval."""
     return pair(interval.estimate, interval.low, interval.high, "±")
@@ -303,6 +337,8 @@ def number(interval: statistics.Interval) -> str:
 def points(difference: statistics.Difference) -> str:
     """A difference of accuracies in points, with its interval and stars."""
     found = difference.interval
+    if not found.count:
+        return "not measured"
     shown = pair(100 * found.estimate, 100 * found.low, 100 * found.high, "±")
     return f"{shown if shown.lstrip('(').startswith('-') else f'+{shown}'} {stars(difference.p_value)}".rstrip().replace("*", "\\*")
 

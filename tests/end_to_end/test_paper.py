@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 paper_page = importlib.import_module("paper_page")
-STUDIES = ("headline", "frontier", "pilot", "objective_bandwidth", "objective_devices", "objective_threshold")
+STUDIES = ("headline", "frontier", "pilot", "better", "better_pilot", "objective_bandwidth", "objective_devices", "objective_threshold")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def test_the_page_knows_the_variants_of_the_study(plans):
 
 def test_mask_and_steps_were_chosen_on_other_seeds(plans):
     assert not set(plans["pilot"].seeds) & set(plans["headline"].seeds)
+    assert not set(plans["better_pilot"].seeds) & set(plans["better"].seeds)
+    assert plans["better"].base.stop.accuracy == paper_page.BETTER_TARGET
 
 
 def test_schemes_differ_from_the_proposed_one_in_what_their_names_say(plans):
