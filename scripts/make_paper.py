@@ -1,5 +1,5 @@
 # noqa: INP001 - a script, not a package
-"""Run the studies of scenarios/paper and write docs/paper.md, its tables and figures: make paper.
+"""Run the studies of scenarios/paper and some of scenarios/studies; write docs/paper.md and docs/beyond.md with their figures: make paper.
 
     python scripts/make_paper.py [--seeds N] [--workers N] [--quick] [--write-only]
 
@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import beyond_page
 import paper_page
 
 import cosim
@@ -27,7 +28,10 @@ from cosim.study.execute import Outcome, run_study
 from cosim.study.plan import Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
-STUDIES = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier", "better")
+PAPER = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier", "better")
+BEYOND = ("stragglers", "frequency_selective")
+FILES = {**{name: f"scenarios/paper/{name}.yaml" for name in PAPER}, **{name: f"scenarios/studies/{name}.yaml" for name in BEYOND}}
+LEARNING = ("pilot", "headline", "frontier", "better")
 QUICK_SEEDS = 2
 QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, and less of everything that takes time
     "rounds": 4,
@@ -53,18 +57,19 @@ def main() -> None:
     runs = options.runs or ROOT / ("runs/paper-quick" if options.quick else "runs/paper")
     try:
         if not options.write_only:
-            simulate({name: plan(name, options) for name in STUDIES}, runs, options.workers)
-        studies = {name: cosim.Study.open(runs / name) for name in STUDIES}
+            simulate({name: plan(name, options) for name in FILES}, runs, options.workers)
+        studies = {name: cosim.Study.open(runs / name) for name in FILES}
         planned = QUICK_SEEDS if options.quick else len(load(ROOT / "scenarios/paper/headline.yaml").seeds)
-        paper_page.write(studies, options.out or (runs if options.quick else ROOT / "docs"), planned)
+        folder = options.out or (runs if options.quick else ROOT / "docs")
+        paper_page.write(studies, folder, planned)
+        beyond_page.write(studies, folder)
     except CosimError as error:
         sys.exit(f"make_paper: {error}")
 
 
 def plan(name: str, options: argparse.Namespace) -> Plan:
     """The plan of a study, cut to what was asked for."""
-    learns = not name.startswith("objective")
-    found = load(ROOT / f"scenarios/paper/{name}.yaml", QUICK if options.quick and learns else None)
+    found = load(ROOT / FILES[name], QUICK if options.quick and name in LEARNING else None)
     return replace(found, seeds=found.seeds[: QUICK_SEEDS if options.quick else options.seeds])
 
 

@@ -126,7 +126,6 @@ def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> Non
 
 def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], planned: int) -> str:
     """The whole page."""
-    parts = (Path(__file__).parent / "paper.md.in").read_text(encoding="utf-8")
     values = {
         "seeds": seeds_line(studies, planned),
         "claims": claims(settings),
@@ -139,11 +138,17 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
         "pilot": pilot(studies["pilot"]),
         "pilot seeds": ", ".join(map(str, finished(studies["pilot"]))),
     }
+    return filled("paper.md.in", values)
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """A template beside this file with its marks ``{{ name }}`` replaced, all of them."""
+    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
     for name, value in values.items():
         mark = f"{{{{ {name} }}}}"
-        assert mark in parts, mark
-        parts = parts.replace(mark, value)
-    return parts
+        assert mark in text, mark
+        text = text.replace(mark, value)
+    return text
 
 
 def seeds_line(studies: Mapping[str, cosim.Study], planned: int) -> str:
