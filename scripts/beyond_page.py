@@ -4,16 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from paper_page import BASELINE, PROPOSED, filled, number, table
+from paper_page import BASELINE, PROPOSED, filled, finished, number, table
 
 import cosim
 from cosim import statistics
+from cosim.alloc.kkt import KKT
 from cosim.plot.style import axes, legend, line
+from cosim.rate import Shannon
+from cosim.replay import recorded_problem
 from cosim.study.metrics import metrics
 
 DELAY = "compute.mean"
@@ -25,7 +29,8 @@ def write(studies: Mapping[str, cosim.Study], folder: Path) -> None:
     images = folder / "img/paper"
     images.mkdir(parents=True, exist_ok=True)
     figure(studies["stragglers"]).savefig(images / "stragglers.png", dpi=110)
-    values = {"stragglers": stragglers(studies["stragglers"]), "selective": selective(studies["frequency_selective"])}
+    links = studies["frequency_selective"]
+    values = {"stragglers": stragglers(studies["stragglers"]), "selective": selective(links), "hindsight": hindsight(links)}
     (folder / "beyond.md").write_text(filled("beyond.md.in", values), encoding="utf-8")
 
 
@@ -82,3 +87,29 @@ def selective(study: cosim.Study) -> str:
         )
         rows.append((link, *(number(statistics.student_t(column)) for column in columns)))
     return table(rows)
+
+
+def hindsight(study: cosim.Study) -> str:
+    """The plan's objective and how late it was, and the optimum for the channel as the uploads found it."""
+    rows = [("link", "objective, planned", "realised over threshold", "objective in hindsight", "planned less hindsight")]
+    for link in ("ideal-flat", "ideal-selective"):
+        found = np.array([_looked_back(study.run(f"{link},{PROPOSED}", seed)) for seed in finished(study)])
+        plan, late, best = found.T
+        rows.append((link, *(number(statistics.student_t(column)) for column in (plan, late, best, plan - best))))
+    return table(rows)
+
+
+def _looked_back(run: cosim.Run) -> tuple[float, float, float]:
+    """Means over rounds: the plan's objective, latency over threshold, and the optimum with each device's mean rate known.
+
+    The mean rate that a device had with its share gives the SNR of a constant channel with that rate: r = B log2(1 + s/B).
+    """
+    best = []
+    for index in run.rounds["round"]:
+        problem = recorded_problem(run, index)
+        rows = run.devices[run.devices["round"] == index].set_index("device").loc[problem.device_ids]
+        share, rate = rows["bandwidth_hz"].to_numpy(), (rows["payload_bits"] / rows["t_upload_s"]).to_numpy()
+        seen = replace(problem, snr_hz=share * np.expm1(rate / share * np.log(2.0)), rate=Shannon())
+        best.append(KKT().allocate(seen, np.random.default_rng(0)).objective)
+    late = run.rounds["latency_s"] / run.rounds["latency_threshold_s"]
+    return float(run.rounds["objective"].mean()), float(late.mean()), float(np.mean(best))

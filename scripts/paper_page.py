@@ -335,7 +335,9 @@ def better(study: cosim.Study) -> str:
 
 
 def number(interval: statistics.Interval) -> str:
-    """An estimate and half its 95 % interval."""
+    """An estimate and half its 95 % interval, which is left out where the runs differ by no more than rounding."""
+    if interval.half_width <= 1e-6 * abs(interval.estimate):
+        return f"{interval.estimate:.4g}"
     return pair(interval.estimate, interval.low, interval.high, "±")
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cosim.study.plan import load
@@ -63,6 +65,36 @@ def test_schemes_differ_from_the_proposed_one_in_what_their_names_say(plans):
 )
 def test_verdicts(estimate, low, high, word):
     assert paper_page.verdict(estimate, low, high) == word
+
+
+def made_up(lost):
+    """Three seeds of 20 rounds: whoever prunes takes 1 s a round, others 2 s, and ``lost`` of its accuracy; the others reach 0.9."""
+    names = [*paper_page.SCHEMES, *(name for name in paper_page.FRONTIER.values() if name not in paper_page.SCHEMES)]
+    index = pd.MultiIndex.from_product([names, [1, 2, 3], range(20)], names=["variant", "seed", "round"])
+    rounds = index.to_frame(index=False)
+    pruned = ~rounds["variant"].isin(["personalization_only", "fedavg", "quantised"])
+    step_s = np.where(pruned, 1.0, 2.0)
+    accuracy = 0.9 - lost * pruned + 0.001 * rounds["seed"] - 0.2 * (rounds["variant"] == "fedavg") - 0.5 * 0.8 ** rounds["round"]
+    columns = dict.fromkeys(["objective", "prune_ratio_mean", "coverage_min", "uncovered_fraction", "accuracy_p10", "global_accuracy"], 0.5)
+    counts = dict.fromkeys(["devices_arrived", "devices_pruned", "devices_selected", "uplink_bits", "kept_flops", "energy_j"], 4)
+    rounds = rounds.assign(latency_s=step_s, planned_latency_s=step_s, t_end_s=step_s * (rounds["round"] + 1), accuracy_mean=accuracy)
+    rounds = rounds.assign(**columns, **counts, variant=pd.Categorical(rounds["variant"], categories=names))
+    return paper_page.Setting(rounds, rounds[["variant", "seed"]].assign(selected=True))
+
+
+def test_claims_and_frontier_say_what_the_runs_say():
+    kept, broken = made_up(0.002), made_up(0.02)
+    rows = dict(
+        zip(("claim", "", "planned", "realised", "rounds", "time"), paper_page.claims({"a": kept, "b": broken}).splitlines(), strict=False)
+    )
+    assert rows["planned"].count("0.5: **yes**") == 2
+    assert "| -0.2 ± 0 \\*\\*\\*: **yes** | -2 ± 0 \\*\\*\\*: **no** |" in rows["rounds"]
+    gain = 100 * (0.5 * (0.8**9 - 0.8**19) - 0.002)  # 20 rounds of one against 10 of the other
+    assert kept.gain("kkt", "time_s").interval.estimate == pytest.approx(gain / 100)
+    assert paper_page.least(kept).count("**0.2**") == 2
+    assert paper_page.least(broken).count("1 (no pruning)") == 2
+    assert kept.target == 0.87  # 0.98 of 0.902 - 0.5 * 0.8**19
+    assert paper_page.reached(kept, "fedavg") == "not reached (0 of 3)"
 
 
 @pytest.mark.full
