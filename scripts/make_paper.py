@@ -3,8 +3,8 @@
 
     python scripts/make_paper.py [--seeds N] [--workers N] [--quick] [--write-only]
 
-Finished runs in runs/paper are kept, so the same command goes on after a kill. The page rests on the seeds of which every variant of a
-study is finished, and names them. ``--quick``: a few rounds, two seeds and the images that come with cosim, into runs/paper-quick.
+Finished runs in runs/paper are kept, so the same command goes on after a kill. The page says which seeds of
+which variant it rests on. ``--quick``: a few rounds, two seeds and the images that come with cosim, into runs/paper-quick.
 ``--write-only``: the page from what is finished, without simulating.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
     try:
         if not options.write_only:
             simulate({name: plan(name, options) for name in FILES}, runs, options.workers)
-        studies = {name: cosim.Study.open(runs / name) for name in FILES}
+        studies = {name: cosim.Study.open(runs / name) for name in FILES if (runs / name / "study.yaml").is_file()}
         planned = QUICK_SEEDS if options.quick else len(load(ROOT / "scenarios/paper/headline.yaml").seeds)
         folder = options.out or (runs if options.quick else ROOT / "docs")
         paper_page.write(studies, folder, planned)

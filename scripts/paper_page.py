@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,7 @@ MARGIN = 0.005
 LATENCY_SHARE = 0.51
 BETTER_TARGET = 0.92
 """What ``stop`` says in better.yaml."""
+LATER = "not simulated yet"
 TARGET_SHARE = 0.98
 """Time to accuracy: until this share of what personalization alone reaches in the end."""
 
@@ -63,6 +64,14 @@ class Setting:
     def swept(self, path: str) -> dict[str, dict[float, str]]:
         """Nothing is swept within a setting."""
         raise ValueError(f"no variant sets {path}")
+
+    def known(self, names: Iterable[str]) -> list[str]:
+        """Those of which a run is finished, in the order given."""
+        return [name for name in names if name in self.rounds["variant"].cat.categories]
+
+    def seeds(self, variant: str) -> str:
+        """The finished seeds of a variant: ``1-4, 7``."""
+        return spans(sorted(self.values("latency_s", variant).index))
 
     @cached_property
     def target(self) -> float:
@@ -91,29 +100,37 @@ class Setting:
         return statistics.paired(found["accuracy"], found["baseline"])
 
 
-def finished(study: cosim.Study) -> list[int]:
-    """Seeds of which every variant is finished."""
-    done = study.runs.groupby("seed")["finished"].all()
+def finished(study: cosim.Study, variants: Sequence[str] | None = None) -> list[int]:
+    """Seeds of which every one of these variants is finished; default: of all."""
+    runs = study.runs if variants is None else study.runs[study.runs["variant"].isin(variants)]
+    done = runs.groupby("seed")["finished"].all()
     return [int(seed) for seed in done.index[done]]
 
 
+def spans(numbers: Sequence[int]) -> str:
+    """Ascending numbers with runs of them drawn together: ``1-4, 7``."""
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+
 def in_setting(studies: Sequence[cosim.Study], ending: str) -> Setting:
-    """The runs of variants whose name ends so, without the ending, of the seeds that are finished."""
-    return Setting(
-        _joined([(study, study.rounds) for study in studies], ending), _joined([(study, study.devices) for study in studies], ending)
-    )
+    """The finished runs of variants whose name ends so, without the ending."""
+    names = [name for study in studies for name in study.variants if name.endswith(ending)]
+    tables = (pd.concat([getattr(study, table).astype({"variant": str}) for study in studies]) for table in ("rounds", "devices"))
+    return Setting(*(_cut(table, names, ending) for table in tables))
 
 
-def _joined(tables: Sequence[tuple[cosim.Study, pd.DataFrame]], ending: str) -> pd.DataFrame:
-    rows = pd.concat([table[table["seed"].isin(finished(study))].astype({"variant": str}) for study, table in tables], ignore_index=True)
-    rows = rows[rows["variant"].str.endswith(ending)]
-    names = [name.removesuffix(ending) for study, _ in tables for name in study.variants if name.endswith(ending)]
-    return rows.assign(variant=pd.Categorical(rows["variant"].str.removesuffix(ending), categories=names))
+def _cut(table: pd.DataFrame, names: Sequence[str], ending: str) -> pd.DataFrame:
+    rows = table[table["variant"].isin(names)]
+    found = [name.removesuffix(ending) for name in names if name in set(rows["variant"])]
+    return rows.assign(variant=pd.Categorical(rows["variant"].str.removesuffix(ending), categories=found)).reset_index(drop=True)
 
 
 def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> None:
     """Write ``paper.md`` and its figures under ``img/paper`` into a folder; ``planned``: seeds of the headline in all."""
-    settings = {name: in_setting([studies["headline"], studies["frontier"]], ending) for name, ending in SETTINGS.items()}
+    both = [studies[name] for name in ("headline", "frontier") if name in studies]
+    settings = {name: in_setting(both, ending) for name, ending in SETTINGS.items()}
     images = folder / "img/paper"
     images.mkdir(parents=True, exist_ok=True)
     for name, figure in figures(settings, studies).items():
@@ -127,16 +144,14 @@ def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> Non
 def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], planned: int) -> str:
     """The whole page."""
     values = {
-        "seeds": seeds_line(studies, planned),
+        "seeds": seeds_line(settings, planned),
         "claims": claims(settings),
         **{f"schemes {name}": schemes(setting) for name, setting in settings.items()},
         **{f"costs {name}": costs(setting) for name, setting in settings.items()},
         **{f"frontier {name}": frontier(setting) for name, setting in settings.items()},
         **{f"least {name}": least(setting) for name, setting in settings.items()},
-        "better": better(studies["better"]),
-        "better seeds": ", ".join(map(str, finished(studies["better"]))),
+        "better": better(studies["better"]) if "better" in studies else LATER,
         "pilot": pilot(studies["pilot"]),
-        "pilot seeds": ", ".join(map(str, finished(studies["pilot"]))),
     }
     return filled("paper.md.in", values)
 
@@ -151,12 +166,16 @@ def filled(template: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def seeds_line(studies: Mapping[str, cosim.Study], planned: int) -> str:
-    """On which seeds the page rests, of how many planned."""
-    done = {name: finished(studies[name]) for name in ("headline", "frontier")}
-    words = {name: f"{len(seeds)} seeds ({', '.join(map(str, seeds))})" for name, seeds in done.items()}
-    missing = f" Planned are {planned} seeds each: `make paper` simulates what is missing and writes this page again."
-    return f"schemes {words['headline']}; other thresholds {words['frontier']}.{missing if min(map(len, done.values())) < planned else ''}"
+def seeds_line(settings: Mapping[str, Setting], planned: int) -> str:
+    """How far the runs are, of how many planned seeds."""
+    names = (*SCHEMES, *FRONTIER.values())
+    counts = [len(setting.values("latency_s", name)) if setting.known([name]) else 0 for setting in settings.values() for name in names]
+    if min(counts) >= planned:
+        return f"All {planned} seeds are finished."
+    return (
+        f"**Not all runs are finished**: of {planned} seeds, schemes have {min(counts)} to {max(counts)}; each table says which. "
+        "`make paper` simulates what is missing and writes this page again."
+    )
 
 
 def claims(settings: Mapping[str, Setting]) -> str:
@@ -176,8 +195,15 @@ def claims(settings: Mapping[str, Setting]) -> str:
         },
         "mean pruning ratio": lambda s: number(statistics.student_t(s.values("prune_ratio", PROPOSED))),
     }
-    rows += [(claim, *(check(setting) for setting in settings.values())) for claim, check in checks.items()]
+    rows += [(claim, *(_tried(check, setting) for setting in settings.values())) for claim, check in checks.items()]
     return table(rows)
+
+
+def _tried(check: Callable[[Setting], str], setting: Setting) -> str:
+    try:
+        return check(setting)
+    except KeyError:  # a scheme without a finished run
+        return LATER
 
 
 def _at_most(interval: statistics.Interval, limit: float) -> str:
@@ -200,6 +226,7 @@ def schemes(setting: Setting) -> str:
     """Latency, time to accuracy and accuracy of each scheme."""
     head = (
         "scheme",
+        "seeds",
         "planned latency [s]",
         "latency [s]",
         "over personalization only",
@@ -212,6 +239,7 @@ def schemes(setting: Setting) -> str:
     rows = [
         (
             name,
+            setting.seeds(name),
             number(statistics.student_t(setting.values("planned_latency_s", name))),
             number(statistics.student_t(setting.values("latency_s", name))),
             number(setting.ratio("latency_s", name)),
@@ -221,7 +249,7 @@ def schemes(setting: Setting) -> str:
             "" if name == BASELINE else points(setting.gain(name)),
             "" if name == BASELINE else points(setting.gain(name, "time_s")),
         )
-        for name in SCHEMES
+        for name in setting.known(SCHEMES)
     ]
     return table([head, *rows])
 
@@ -253,7 +281,7 @@ def costs(setting: Setting) -> str:
             *(number(statistics.student_t(scale * setting.values(metric, name))) for metric, scale in COSTS.values()),
             number(statistics.student_t(asked.xs(name, level="variant"))),
         )
-        for name in SCHEMES
+        for name in setting.known(SCHEMES)
     ]
     return table([("scheme", *COSTS, "devices that take part"), *rows])
 
@@ -262,6 +290,7 @@ def frontier(setting: Setting) -> str:
     """Latency and pruning at each threshold, and the accuracy less that at 1.0."""
     head = (
         "relative threshold",
+        "seeds",
         "latency [s]",
         "mean pruning ratio",
         "accuracy",
@@ -270,19 +299,21 @@ def frontier(setting: Setting) -> str:
     rows = [
         (
             f"{threshold:g}",
+            setting.seeds(name),
             number(statistics.student_t(setting.values("latency_s", name))),
             number(statistics.student_t(setting.values("prune_ratio", name))),
             number(statistics.student_t(setting.values("accuracy_mean", name))),
             *("" if name == BASELINE else points(setting.gain(name, by)) for by in EQUAL),
         )
         for threshold, name in FRONTIER.items()
+        if setting.known([name])
     ]
     return table([head, *rows])
 
 
 def least(setting: Setting) -> str:
     """Down to which threshold no loss over the margin was found, and down to which it was excluded, from above without a gap."""
-    gains = {threshold: setting.gain(name).interval for threshold, name in FRONTIER.items() if name != BASELINE}
+    gains = {threshold: setting.gain(name).interval for threshold, name in FRONTIER.items() if name != BASELINE and setting.known([name])}
     not_found = _down_to(gains, [gain.high >= -MARGIN or np.isnan(gain.high) for gain in gains.values()])
     excluded = _down_to(gains, [gain.low > -MARGIN for gain in gains.values()])
     return f"down to {not_found} no loss over half a point is significant; down to {excluded} the 95 % interval excludes such a loss"
@@ -296,14 +327,13 @@ def _down_to(gains: Mapping[float, Any], good: Sequence[bool]) -> str:
 def pilot(study: cosim.Study) -> str:
     """Accuracy of each rule, and what pruning cost with the same steps."""
     setting = in_setting([study], "")
-    accuracy = metrics(setting.rounds)["accuracy_mean"]
     rows = []
-    for name in study.variants:
-        mean = accuracy.xs(name, level="variant")
+    for name in setting.known(study.variants):
+        mean = setting.values("accuracy_mean", name)
         rule, _, steps = name.partition(",")
         lost = "" if rule == "unpruned" else points(setting.gain(name, baseline=f"unpruned,{steps}"))
-        rows.append((name, number(statistics.student_t(mean)), lost))
-    return table([("rule", "accuracy", "less unpruned with the same steps [points]"), *rows])
+        rows.append((rule, steps, setting.seeds(name), number(statistics.student_t(mean)), lost))
+    return table([("rule", "global steps", "seeds", "accuracy", "less unpruned with the same steps [points]"), *rows])
 
 
 def better(study: cosim.Study) -> str:
@@ -379,18 +409,18 @@ def draw(name: str, setting: Setting, ax: Any) -> None:
     """One panel of a figure."""
     plots = StudyPlots(setting)
     if name == "pruning":
-        plots.pruning_by_gain(ax, variants=[PROPOSED, "equal_bandwidth"])
+        plots.pruning_by_gain(ax, variants=setting.known([PROPOSED, "equal_bandwidth"]))
     elif name == "frontier":
         draw_frontier(setting, ax)
     else:
-        plots.accuracy(ax, by="time_s" if name == "accuracy_time" else "round", variants=DRAWN)
+        plots.accuracy(ax, by="time_s" if name == "accuracy_time" else "round", variants=setting.known(DRAWN))
 
 
 def draw_frontier(setting: Setting, ax: Any) -> None:
     """Accuracy less that of personalization only against the latency's share, at equal effort of three kinds."""
     axes(ax, x="latency over that of personalization only", y="accuracy less personalization only [points]")
     for index, (by, word) in enumerate(EQUAL.items()):
-        names = [name for name in FRONTIER.values() if name != BASELINE]
+        names = setting.known(name for name in FRONTIER.values() if name != BASELINE)
         share = [setting.ratio("latency_s", name).estimate for name in names]
         gains = [setting.gain(name, by).interval for name in names]
         centre, half = [100 * gain.estimate for gain in gains], [100 * gain.half_width for gain in gains]
