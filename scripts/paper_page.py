@@ -100,10 +100,9 @@ class Setting:
         return statistics.paired(found["accuracy"], found["baseline"])
 
 
-def finished(study: cosim.Study, variants: Sequence[str] | None = None) -> list[int]:
-    """Seeds of which every one of these variants is finished; default: of all."""
-    runs = study.runs if variants is None else study.runs[study.runs["variant"].isin(variants)]
-    done = runs.groupby("seed")["finished"].all()
+def finished(study: cosim.Study) -> list[int]:
+    """Seeds of which every variant is finished."""
+    done = study.runs.groupby("seed")["finished"].all()
     return [int(seed) for seed in done.index[done]]
 
 
@@ -217,9 +216,9 @@ def _at_least(difference: statistics.Difference, limit: float) -> str:
 
 def verdict(estimate: float, low: float, high: float) -> str:
     """Whether a quantity that should not be negative is so, and whether its 95 % interval says the same."""
-    if estimate >= 0:
-        return "**yes**" if low >= 0 else "**yes**, but the interval reaches across"
-    return "**no**" if high < 0 else "**no**, but the interval reaches across"
+    word, sure = ("yes", low >= 0) if estimate >= 0 else ("no", high < 0)
+    doubt = "a single seed has no interval" if np.isnan(low) else "the interval reaches across"
+    return f"**{word}**" if sure else f"**{word}**, but {doubt}"
 
 
 def schemes(setting: Setting) -> str:

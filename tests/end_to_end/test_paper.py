@@ -61,6 +61,7 @@ def test_schemes_differ_from_the_proposed_one_in_what_their_names_say(plans):
         (0.1, -0.1, 0.3, "**yes**, but the interval reaches across"),
         (-0.1, -0.3, 0.1, "**no**, but the interval reaches across"),
         (-0.1, -0.2, -0.05, "**no**"),
+        (0.1, float("nan"), float("nan"), "**yes**, but a single seed has no interval"),
     ],
 )
 def test_verdicts(estimate, low, high, word):
