@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from paper_page import BASELINE, PROPOSED, filled, finished, number, table
+from paper_page import filled, number, table
+from paper_runs import BASELINE, PROPOSED, finished
 
 import cosim
 from cosim import statistics

@@ -3,127 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use("Agg")
-
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
+from paper_figures import figures
+from paper_runs import (
+    BASELINE,
+    BETTER_TARGET,
+    EQUAL,
+    FRONTIER,
+    LATENCY_SHARE,
+    LATER,
+    MARGIN,
+    PROPOSED,
+    SCHEMES,
+    SETTINGS,
+    Setting,
+    in_setting,
+)
 
 import cosim
 from cosim import statistics
-from cosim.plot.study import StudyPlots
-from cosim.plot.style import axes, legend, line
-from cosim.study.metrics import TIME_TO_ACCURACY, Effort, accuracy_within, effort, metrics
+from cosim.study.metrics import TIME_TO_ACCURACY, metrics
 from cosim.study.tables import pair, stars
-
-BASELINE, PROPOSED = "personalization_only", "kkt"
-SETTINGS = {"slow fading": ",snapshot,block_s-1e6", "fast fading": ",ergodic,block_s-0.001"}
-SCHEMES = (
-    PROPOSED,
-    "kkt_alternating",
-    BASELINE,
-    "personalization_selected",
-    "quantised",
-    "pruning_only",
-    "fedavg",
-    "fixed_ratio",
-    "equal_bandwidth",
-)
-DRAWN = tuple(name for name in SCHEMES if name != "kkt_alternating")  # it lies on top of kkt
-FRONTIER = {1.0: BASELINE, 0.75: "kkt-0.75", 0.5: PROPOSED, 0.35: "kkt-0.35", 0.2: "kkt-0.2"}
-EQUAL: Mapping[Effort, str] = {"round": "rounds", "time_s": "simulated time", "kept_flops": "FLOPs"}
-MARGIN = 0.005
-"""Loss of accuracy that counts as none: half a point."""
-LATENCY_SHARE = 0.51
-BETTER_TARGET = 0.92
-"""What ``stop`` says in better.yaml."""
-LATER = "not simulated yet"
-TARGET_SHARE = 0.98
-"""Time to accuracy: until this share of what personalization alone reaches in the end."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The runs of one setting: what ``StudyPlots`` draws."""
-
-    rounds: pd.DataFrame
-    devices: pd.DataFrame
-
-    def effort(self, by: Effort) -> pd.Series:
-        """As ``Study.effort``."""
-        return effort(self.rounds, by)
-
-    def swept(self, path: str) -> dict[str, dict[float, str]]:
-        """Nothing is swept within a setting."""
-        raise ValueError(f"no variant sets {path}")
-
-    def known(self, names: Iterable[str]) -> list[str]:
-        """Those of which a run is finished, in the order given."""
-        return [name for name in names if name in self.rounds["variant"].cat.categories]
-
-    def seeds(self, variant: str) -> str:
-        """The finished seeds of a variant: ``1-4, 7``."""
-        return spans(sorted(self.values("latency_s", variant).index))
-
-    @cached_property
-    def target(self) -> float:
-        """The accuracy of the time to accuracy, in whole per cent."""
-        final = metrics(self.rounds)["accuracy_mean"].xs(BASELINE, level="variant").mean()
-        return float(np.floor(100 * TARGET_SHARE * final) / 100)
-
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """A row for each variant and seed, with the time to accuracy."""
-        return metrics(self.rounds, self.target)
-
-    def values(self, metric: str, variant: str) -> pd.Series:
-        """A metric of a variant by seed."""
-        return self.metrics[metric].xs(variant, level="variant")
-
-    def ratio(self, metric: str, variant: str) -> statistics.Interval:
-        """A metric over that of the baseline, seed by seed."""
-        return statistics.student_t((self.values(metric, variant) / self.values(metric, BASELINE)).dropna())
-
-    def gain(self, variant: str, by: Effort = "round", baseline: str = BASELINE) -> statistics.Difference:
-        """Accuracy less that of another at equal effort, seed by seed; NaN where one of them had measured none by then."""
-        found = accuracy_within(self.rounds, by, baseline).xs(variant, level="variant").dropna()
-        if found.empty:
-            return statistics.Difference(statistics.Interval(np.nan, np.nan, np.nan, 0), np.nan)
-        return statistics.paired(found["accuracy"], found["baseline"])
-
-
-def finished(study: cosim.Study) -> list[int]:
-    """Seeds of which every variant is finished."""
-    done = study.runs.groupby("seed")["finished"].all()
-    return [int(seed) for seed in done.index[done]]
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """Ascending numbers with runs of them drawn together: ``1-4, 7``."""
-    starts = [number for number in numbers if number - 1 not in numbers]
-    ends = [number for number in numbers if number + 1 not in numbers]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
-
-
-def in_setting(studies: Sequence[cosim.Study], ending: str) -> Setting:
-    """The finished runs of variants whose name ends so, without the ending."""
-    names = [name for study in studies for name in study.variants if name.endswith(ending)]
-    tables = (pd.concat([getattr(study, table).astype({"variant": str}) for study in studies]) for table in ("rounds", "devices"))
-    return Setting(*(_cut(table, names, ending) for table in tables))
-
-
-def _cut(table: pd.DataFrame, names: Sequence[str], ending: str) -> pd.DataFrame:
-    rows = table[table["variant"].isin(names)]
-    found = [name.removesuffix(ending) for name in names if name in set(rows["variant"])]
-    return rows.assign(variant=pd.Categorical(rows["variant"].str.removesuffix(ending), categories=found)).reset_index(drop=True)
 
 
 def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> None:
@@ -135,9 +39,6 @@ def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> Non
     for name, figure in figures(settings, studies).items():
         figure.savefig(images / f"{name}.png", dpi=110)
     (folder / "paper.md").write_text(text(settings, studies, planned), encoding="utf-8")
-
-
-# --- text -------------------------------------------------------------------------------------------
 
 
 def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], planned: int) -> str:
@@ -383,46 +284,3 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first row is its head."""
     head, *body = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([head, f"| --- |{' ---: |' * (len(rows[0]) - 1)}", *body])
-
-
-# --- figures ----------------------------------------------------------------------------------------
-
-
-def figures(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study]) -> dict[str, Figure]:
-    """All figures by name; two settings side by side."""
-    made = {name: Figure(figsize=(9.5, 3.6), layout="constrained") for name in ("accuracy_time", "accuracy_rounds", "pruning", "frontier")}
-    for name, figure in made.items():
-        for ax, (title, setting) in zip(figure.subplots(1, 2), settings.items(), strict=True):
-            draw(name, setting, ax)
-            ax.set_title(title, fontsize=9)
-            ax.grid(alpha=0.25, linewidth=0.5)
-    made["objective"] = Figure(figsize=(11.0, 3.4), layout="constrained")
-    paths = {"bandwidth": "uplink.bandwidth_hz", "devices": "devices.count", "threshold": "round.latency_threshold"}
-    for ax, (name, path) in zip(made["objective"].subplots(1, 3), paths.items(), strict=True):
-        studies[f"objective_{name}"].plot.sweep("objective", path, ax)
-        ax.grid(alpha=0.25, linewidth=0.5)
-    return made
-
-
-def draw(name: str, setting: Setting, ax: Any) -> None:
-    """One panel of a figure."""
-    plots = StudyPlots(setting)
-    if name == "pruning":
-        plots.pruning_by_gain(ax, variants=setting.known([PROPOSED, "equal_bandwidth"]))
-    elif name == "frontier":
-        draw_frontier(setting, ax)
-    else:
-        plots.accuracy(ax, by="time_s" if name == "accuracy_time" else "round", variants=setting.known(DRAWN))
-
-
-def draw_frontier(setting: Setting, ax: Any) -> None:
-    """Accuracy less that of personalization only against the latency's share, at equal effort of three kinds."""
-    axes(ax, x="latency over that of personalization only", y="accuracy less personalization only [points]")
-    for index, (by, word) in enumerate(EQUAL.items()):
-        names = setting.known(name for name in FRONTIER.values() if name != BASELINE)
-        share = [setting.ratio("latency_s", name).estimate for name in names]
-        gains = [setting.gain(name, by).interval for name in names]
-        centre, half = [100 * gain.estimate for gain in gains], [100 * gain.half_width for gain in gains]
-        ax.errorbar(share, centre, yerr=np.nan_to_num(half), label=f"equal {word}", marker="o", markersize=3, capsize=2, **line(index))
-    ax.axhline(-100 * MARGIN, color="0.6", linewidth=0.8, linestyle=":")
-    legend(ax)

@@ -15,7 +15,7 @@ from cosim.study.plan import load
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-paper_page = importlib.import_module("paper_page")
+paper_page, paper_runs = (importlib.import_module(name) for name in ("paper_page", "paper_runs"))
 STUDIES = ("headline", "frontier", "pilot", "better", "better_pilot", "objective_bandwidth", "objective_devices", "objective_threshold")
 
 
@@ -25,24 +25,24 @@ def plans():
 
 
 def test_the_page_knows_the_variants_of_the_study(plans):
-    known = {f"{name}{ending}" for ending in paper_page.SETTINGS.values() for name in {*paper_page.SCHEMES, *paper_page.FRONTIER.values()}}
+    known = {f"{name}{ending}" for ending in paper_runs.SETTINGS.values() for name in {*paper_runs.SCHEMES, *paper_runs.FRONTIER.values()}}
     variants = plans["headline"].variants | plans["frontier"].variants
     assert known == set(variants)
     assert plans["headline"].seeds == plans["frontier"].seeds == tuple(range(1, 11))
-    for threshold, name in paper_page.FRONTIER.items():
-        scenario = variants[name + paper_page.SETTINGS["slow fading"]]
+    for threshold, name in paper_runs.FRONTIER.items():
+        scenario = variants[name + paper_runs.SETTINGS["slow fading"]]
         assert threshold == 1.0 or scenario.round.latency_threshold.relative_to_unpruned == threshold
 
 
 def test_mask_and_steps_were_chosen_on_other_seeds(plans):
     assert not set(plans["pilot"].seeds) & set(plans["headline"].seeds)
     assert not set(plans["better_pilot"].seeds) & set(plans["better"].seeds)
-    assert plans["better"].base.stop.accuracy == paper_page.BETTER_TARGET
+    assert plans["better"].base.stop.accuracy == paper_runs.BETTER_TARGET
 
 
 def test_schemes_differ_from_the_proposed_one_in_what_their_names_say(plans):
     """All variants of a setting share world, data, model, trainer and threshold, but for this."""
-    own = {name: overrides for name, overrides in plans["headline"].overrides.items() if name.endswith(paper_page.SETTINGS["fast fading"])}
+    own = {name: overrides for name, overrides in plans["headline"].overrides.items() if name.endswith(paper_runs.SETTINGS["fast fading"])}
     paths = {path for overrides in own.values() for path in overrides}
     assert paths == {
         "allocator.kind",
@@ -70,7 +70,7 @@ def test_verdicts(estimate, low, high, word):
 
 def made_up(lost):
     """Three seeds of 20 rounds: whoever prunes takes 1 s a round, others 2 s, and ``lost`` of its accuracy; the others reach 0.9."""
-    names = [*paper_page.SCHEMES, *(name for name in paper_page.FRONTIER.values() if name not in paper_page.SCHEMES)]
+    names = [*paper_runs.SCHEMES, *(name for name in paper_runs.FRONTIER.values() if name not in paper_runs.SCHEMES)]
     index = pd.MultiIndex.from_product([names, [1, 2, 3], range(20)], names=["variant", "seed", "round"])
     rounds = index.to_frame(index=False)
     pruned = ~rounds["variant"].isin(["personalization_only", "fedavg", "quantised"])
@@ -80,7 +80,7 @@ def made_up(lost):
     counts = dict.fromkeys(["devices_arrived", "devices_pruned", "devices_selected", "uplink_bits", "kept_flops", "energy_j"], 4)
     rounds = rounds.assign(latency_s=step_s, planned_latency_s=step_s, t_end_s=step_s * (rounds["round"] + 1), accuracy_mean=accuracy)
     rounds = rounds.assign(**columns, **counts, variant=pd.Categorical(rounds["variant"], categories=names))
-    return paper_page.Setting(rounds, rounds[["variant", "seed"]].assign(selected=True))
+    return paper_runs.Setting(rounds, rounds[["variant", "seed"]].assign(selected=True))
 
 
 def test_claims_and_frontier_say_what_the_runs_say():
