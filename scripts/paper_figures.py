@@ -26,7 +26,8 @@ def figures(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study])
     made["objective"] = Figure(figsize=(11.0, 3.4), layout="constrained")
     paths = {"bandwidth": "uplink.bandwidth_hz", "devices": "devices.count", "threshold": "round.latency_threshold"}
     for ax, (name, path) in zip(made["objective"].subplots(1, 3), paths.items(), strict=True):
-        studies[f"objective_{name}"].plot.sweep("objective", path, ax)
+        if f"objective_{name}" in studies:
+            studies[f"objective_{name}"].plot.sweep("objective", path, ax)
         ax.grid(alpha=0.25, linewidth=0.5)
     return made
 

@@ -51,7 +51,7 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
         **{f"frontier {name}": frontier(setting) for name, setting in settings.items()},
         **{f"least {name}": least(setting) for name, setting in settings.items()},
         "better": better(studies["better"]) if "better" in studies else LATER,
-        "pilot": pilot(studies["pilot"]),
+        "pilot": pilot(studies["pilot"]) if "pilot" in studies else LATER,
     }
     return filled("paper.md.in", values)
 
