@@ -58,7 +58,8 @@ def main() -> None:
     try:
         if not options.write_only:
             simulate({name: plan(name, options) for name in FILES}, runs, options.workers)
-        studies = {name: cosim.Study.open(runs / name) for name in FILES if (runs / name / "study.yaml").is_file()}
+        begun = {name: cosim.Study.open(runs / name) for name in FILES if (runs / name / "study.yaml").is_file()}
+        studies = {name: study for name, study in begun.items() if study.runs["finished"].any()}
         planned = QUICK_SEEDS if options.quick else len(load(ROOT / "scenarios/paper/headline.yaml").seeds)
         folder = options.out or (runs if options.quick else ROOT / "docs")
         paper_page.write(studies, folder, planned)

@@ -20,7 +20,8 @@ def figures(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study])
     made = {name: Figure(figsize=(9.5, 3.6), layout="constrained") for name in ("accuracy_time", "accuracy_rounds", "pruning", "frontier")}
     for name, figure in made.items():
         for ax, (title, setting) in zip(figure.subplots(1, 2), settings.items(), strict=True):
-            draw(name, setting, ax)
+            if setting.known([BASELINE]):
+                draw(name, setting, ax)
             ax.set_title(title, fontsize=9)
             ax.grid(alpha=0.25, linewidth=0.5)
     made["objective"] = Figure(figsize=(11.0, 3.4), layout="constrained")

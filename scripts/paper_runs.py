@@ -64,14 +64,16 @@ class Setting:
         return spans(sorted(self.values("latency_s", variant).index))
 
     @cached_property
-    def target(self) -> float:
-        """The accuracy of the time to accuracy, in whole per cent."""
+    def target(self) -> float | None:
+        """The accuracy of the time to accuracy, in whole per cent; None without a run of the baseline."""
+        if not self.known([BASELINE]):
+            return None
         final = metrics(self.rounds)["accuracy_mean"].xs(BASELINE, level="variant").mean()
         return float(np.floor(100 * TARGET_SHARE * final) / 100)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row for each variant and seed, with the time to accuracy."""
+        """A row for each variant and seed, with the time to accuracy where there is a target."""
         return metrics(self.rounds, self.target)
 
     def values(self, metric: str, variant: str) -> pd.Series:
