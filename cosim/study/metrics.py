@@ -45,6 +45,8 @@ Metric: TypeAlias = Literal[
     "global_accuracy",
 ]
 """Metrics that every run has, whatever target is asked for."""
+HAIR: Final = 1e-3
+"""Efforts that differ by less, relatively, are equal: half of twice the rounds must not miss the last of them by rounding."""
 Effort: TypeAlias = Literal["round", "time_s", "kept_flops", "uplink_bits"]
 """What accuracy may be looked at in terms of: rounds, simulated time, or the sums up to then of work and of bits sent."""
 
@@ -91,7 +93,7 @@ def accuracy_within(rounds: pd.DataFrame, by: Effort, baseline: str) -> pd.DataF
     """Accuracy at equal effort: of each run and of the baseline's run with its seed, when the one that spent less in all had ended.
 
     Indexed by variant and seed; columns ``accuracy``, ``baseline`` and ``spent``, the effort at which both were read: the last
-    ``accuracy_mean`` measured by then, which is what a user would have got. NaN where none was measured yet. Seeds that the
+    ``accuracy_mean`` measured by then, or within a thousandth of it, which is what a user would have got. NaN where none was measured yet. Seeds that the
     baseline lacks are left out.
     """
     import pandas as pd
@@ -109,6 +111,6 @@ def accuracy_within(rounds: pd.DataFrame, by: Effort, baseline: str) -> pd.DataF
 
 
 def _at(run: pd.DataFrame, spent: float) -> float:
-    """The last accuracy that a run had measured by the time that it had spent so much; NaN if none."""
-    seen = run.loc[(run["spent"] <= spent) & run["accuracy_mean"].notna(), "accuracy_mean"]
+    """The last accuracy that a run had measured by the time that it had spent so much, or a hair more; NaN if none."""
+    seen = run.loc[(run["spent"] <= spent * (1.0 + HAIR)) & run["accuracy_mean"].notna(), "accuracy_mean"]
     return float(seen.iloc[-1]) if len(seen) else float("nan")

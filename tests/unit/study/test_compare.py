@@ -61,6 +61,8 @@ def test_accuracy_at_equal_effort():
     assert found["round"] == pytest.approx([0.3, 0.32, 4.0])
     assert found["time_s"] == pytest.approx([0.3, 0.12, 4.0])  # after 4 s: all of a, two rounds of b
     assert found["kept_flops"] == pytest.approx([0.3, 0.02, 4.0])
+    later = frame.assign(t_end_s=frame["t_end_s"] * np.where(frame["variant"] == "b", 1.0009, 1.0))
+    assert measures.accuracy_within(later, "time_s", "b").loc[("a", 7), "baseline"] == pytest.approx(0.12)  # missed by a hair
     late = measures.accuracy_within(frame.assign(accuracy_mean=frame["accuracy_mean"].where(frame["round"] > 1)), "time_s", "b")
     assert math.isnan(late.loc[("a", 7), "baseline"])  # b had measured nothing by then
     assert measures.accuracy_within(frame, "round", "c").empty
