@@ -93,8 +93,8 @@ def accuracy_within(rounds: pd.DataFrame, by: Effort, baseline: str) -> pd.DataF
     """Accuracy at equal effort: of each run and of the baseline's run with its seed, when the one that spent less in all had ended.
 
     Indexed by variant and seed; columns ``accuracy``, ``baseline`` and ``spent``, the effort at which both were read: the last
-    ``accuracy_mean`` measured by then, or within a thousandth of it, which is what a user would have got. NaN where none was measured yet. Seeds that the
-    baseline lacks are left out.
+    ``accuracy_mean`` measured by then, or within a thousandth of it, which is what a user would have got. NaN where none was measured
+    yet. Seeds that the baseline lacks are left out.
     """
     import pandas as pd
 
