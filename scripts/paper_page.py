@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from paper_figures import figures
 from paper_runs import (
     BASELINE,
@@ -31,6 +32,9 @@ from cosim import statistics
 from cosim.study.metrics import TIME_TO_ACCURACY, metrics
 from cosim.study.tables import pair, stars
 
+RATIOS = (-0.01, 0.01, 0.3, 0.5, 0.7, 0.9)
+"""Limits of classes of pruning ratios."""
+
 
 def write(studies: Mapping[str, cosim.Study], folder: Path, planned: int) -> None:
     """Write ``paper.md`` and its figures under ``img/paper`` into a folder; ``planned``: seeds of the headline in all."""
@@ -50,6 +54,7 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
         "claims": claims(settings),
         **{f"schemes {name}": _tried(schemes, setting) for name, setting in settings.items()},
         **{f"costs {name}": _tried(costs, setting) for name, setting in settings.items()},
+        **{f"losses {name}": _tried(losses, setting) for name, setting in settings.items()},
         **{f"frontier {name}": _tried(frontier, setting) for name, setting in settings.items()},
         **{f"least {name}": _tried(least, setting) for name, setting in settings.items()},
         "better": better(studies["better"]) if "better" in studies else LATER,
@@ -163,6 +168,21 @@ def reached(setting: Setting, variant: str) -> str:
     rows = setting.metrics.xs(variant, level="variant")
     median = statistics.median_time(rows[TIME_TO_ACCURACY], rows["reached"])
     return f"{f'{median:.3g}' if np.isfinite(median) else 'not reached'} ({int(rows['reached'].sum())} of {len(rows)})"
+
+
+def losses(setting: Setting) -> str:
+    """Accuracy of the proposed scheme's devices less that of the same devices unpruned, in the last round, by how far they were pruned."""
+    rows = setting.devices[setting.devices["variant"].isin([PROPOSED, BASELINE])]
+    last = rows[rows["round"] == rows["round"].max()].set_index(["seed", "device"])
+    pruned, whole = (last[last["variant"] == name] for name in (PROPOSED, BASELINE))
+    both = pruned.join(whole["accuracy"], rsuffix="_whole", how="inner")
+    lost = pd.DataFrame({"used": both["accuracy"], "full": both["accuracy_full"]}).sub(both["accuracy_whole"], axis=0)
+    head = ("pruning ratio", "devices, of all seeds", "accuracy less unpruned [points]", "with the unpruned shared part [points]")
+    body = [
+        (f"{max(bounds.left, 0):g} to {bounds.right:g}", str(len(some)), *(f"{100 * some[name].mean():+.1f}" for name in ("used", "full")))
+        for bounds, some in lost.groupby(pd.cut(both["prune_ratio"], RATIOS), observed=True)
+    ]
+    return table([head, *body])
 
 
 COSTS = {
