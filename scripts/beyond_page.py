@@ -29,7 +29,7 @@ def write(studies: Mapping[str, cosim.Study], folder: Path) -> None:
     """Write ``beyond.md`` and its figure under ``img/paper`` into a folder."""
     images = folder / "img/paper"
     images.mkdir(parents=True, exist_ok=True)
-    slow, links = studies.get("stragglers"), studies.get("frequency_selective")
+    slow, links = (study if study and finished(study) else None for study in map(studies.get, ("stragglers", "frequency_selective")))
     if slow is not None:
         figure(slow).savefig(images / "stragglers.png", dpi=110)
     values = {
@@ -40,9 +40,14 @@ def write(studies: Mapping[str, cosim.Study], folder: Path) -> None:
     (folder / "beyond.md").write_text(filled("beyond.md.in", values), encoding="utf-8")
 
 
+def whole(study: cosim.Study) -> pd.DataFrame:
+    """Rounds of the seeds that all variants have."""
+    return study.rounds[study.rounds["seed"].isin(finished(study))]
+
+
 def shares(study: cosim.Study, metric: str) -> pd.DataFrame:
     """A metric of the proposed scheme over that of the baseline, a row for each seed and a column for each mean delay."""
-    frame, lines = metrics(study.rounds)[metric], study.swept(DELAY)
+    frame, lines = metrics(whole(study))[metric], study.swept(DELAY)
     return pd.DataFrame(
         {
             delay: frame.xs(name, level="variant") / frame.xs(lines[BASELINE][delay], level="variant")
@@ -53,7 +58,7 @@ def shares(study: cosim.Study, metric: str) -> pd.DataFrame:
 
 def stragglers(study: cosim.Study) -> str:
     """Latencies and their ratio at each mean delay."""
-    frame, lines = metrics(study.rounds), study.swept(DELAY)
+    frame, lines = metrics(whole(study)), study.swept(DELAY)
     planned, realised = shares(study, "planned_latency_s"), shares(study, "latency_s")
     rows = [("mean delay", "latency of kkt [s]", "of personalization only [s]", "planned ratio", "realised ratio")]
     for delay in planned:
@@ -81,7 +86,7 @@ def figure(study: cosim.Study) -> Figure:
 
 def selective(study: cosim.Study) -> str:
     """Planned and realised latency on each kind of link, and what the joint allocation saves."""
-    frame = metrics(study.rounds)
+    frame = metrics(whole(study))
     rows = [("link", "planned, kkt [s]", "realised, kkt [s]", "realised over planned", "realised over personalization only")]
     for link in LINKS:
         own, other = (frame.xs(f"{link},{scheme}", level="variant") for scheme in (PROPOSED, BASELINE))
