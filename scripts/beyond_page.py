@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from paper_page import filled, number, table
-from paper_runs import BASELINE, LATER, PROPOSED, finished
+from paper_runs import BASELINE, LATER, PROPOSED, finished, spans
 
 import cosim
 from cosim import statistics
@@ -45,6 +45,11 @@ def whole(study: cosim.Study) -> pd.DataFrame:
     return study.rounds[study.rounds["seed"].isin(finished(study))]
 
 
+def seeded(study: cosim.Study, rows: list[tuple[str, ...]]) -> str:
+    """A table, and above it the seeds that it rests on."""
+    return f"Seeds {spans(finished(study))}.\n\n{table(rows)}"
+
+
 def shares(study: cosim.Study, metric: str) -> pd.DataFrame:
     """A metric of the proposed scheme over that of the baseline, a row for each seed and a column for each mean delay."""
     frame, lines = metrics(whole(study))[metric], study.swept(DELAY)
@@ -65,7 +70,7 @@ def stragglers(study: cosim.Study) -> str:
         names = [lines[scheme][delay] for scheme in (PROPOSED, BASELINE)]
         latencies = [number(statistics.student_t(frame["latency_s"].xs(name, level="variant"))) for name in names]
         rows.append((f"{delay:g}", *latencies, *(number(statistics.student_t(ratio[delay])) for ratio in (planned, realised))))
-    return table(rows)
+    return seeded(study, rows)
 
 
 def figure(study: cosim.Study) -> Figure:
@@ -97,7 +102,7 @@ def selective(study: cosim.Study) -> str:
             own["latency_s"] / other["latency_s"],
         )
         rows.append((link, *(number(statistics.student_t(column)) for column in columns)))
-    return table(rows)
+    return seeded(study, rows)
 
 
 def hindsight(study: cosim.Study) -> str:
@@ -107,7 +112,7 @@ def hindsight(study: cosim.Study) -> str:
         found = np.array([_looked_back(study.run(f"{link},{PROPOSED}", seed)) for seed in finished(study)])
         plan, late, best = found.T
         rows.append((link, *(number(statistics.student_t(column)) for column in (plan, late, best, plan - best))))
-    return table(rows)
+    return seeded(study, rows)
 
 
 def _looked_back(run: cosim.Run) -> tuple[float, float, float]:
