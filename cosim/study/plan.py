@@ -135,15 +135,15 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Plan:
     common = _choice(document, "", {name: (value, ("overrides", name)) for name, value in settings.items()})
     base = _overridden(_base(file, document, folder), common, document, folder)
     variants: dict[str, Scenario] = {}
-    overrides: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for choice in _variants(file, document):
         if choice.name in variants:
             place = next(iter(choice.origin.values()), ())
             raise _refusal(document, place, f"two variants are both named {shown(choice.name)}; give them names under 'variants'")
         scenario = _overridden(base, choice, document, folder)
         variants[choice.name] = scenario
-        overrides[choice.name] = {".".join(map(str, at)): _value(scenario.resolved(), at) for at in choice.overrides}
-    return Plan(base, overrides, variants, _seeds(file, document), file.until)
+        chosen[choice.name] = {".".join(map(str, at)): _value(scenario.resolved(), at) for at in choice.overrides}
+    return Plan(base, chosen, variants, _seeds(file, document), file.until)
 
 
 def with_until(plan: Plan, **options: Any) -> Plan:
