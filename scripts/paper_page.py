@@ -81,7 +81,7 @@ def seeds_line(settings: Mapping[str, Setting], planned: int) -> str:
         return f"All {planned} seeds are finished."
     return (
         f"**Not all runs are finished**: of {planned} seeds, schemes have {min(counts)} to {max(counts)}; each table says which. "
-        "`make paper` simulates what is missing and writes this page again."
+        "`make paper` simulates what is missing and writes this page again. With so few seeds, intervals and stars say little."
     )
 
 

@@ -172,7 +172,7 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "devices_arrived": arrived,
         "devices_dropped": selected - arrived,
         "prune_ratio_mean": _mean(record.submodels.prune_ratio),
-        "devices_pruned": int((ended.prune_ratio > 0).sum()),
+        "devices_pruned": float((ended.prune_ratio > 0).sum()),
         "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()) + plan.held_hz,
         "objective": plan.allocation.objective,
         "objective_pruning_cost": _pruning_cost(plan.problem, plan.allocation),

@@ -107,7 +107,7 @@ _ROUNDS = Table(
         _integer("devices_arrived", "devices whose update was aggregated"),
         _integer("devices_dropped", "selected devices whose update was not aggregated"),
         _number("prune_ratio_mean", "", "mean pruning ratio of the selected devices"),
-        _integer("devices_pruned", "devices of devices_selected whose pruning ratio was above 0"),
+        _number("devices_pruned", "", "devices of devices_selected whose pruning ratio was above 0"),
         _number("bandwidth_used_hz", "Hz", "sum of the bandwidths allocated"),
         _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
         _number("objective_pruning_cost", "", "sum of w_k phi(rho_k), phi the pruning error by the weights at the round's start"),
