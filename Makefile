@@ -5,6 +5,8 @@
 # make gallery    docs/gallery.md, its figures and screenshots
 # make known-results  docs/known_results.md and its figure, from two studies
 # make golden     tests/golden, after a change that is meant to change numbers
+# make paper      docs/paper.md from the studies of scenarios/paper: two hours; finished runs are kept
+# make paper-quick a small version of it, into runs/paper-quick: three minutes
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 
 PYTHON ?= python3
@@ -15,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 # Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
 FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
 
-.PHONY: demo test test-full bench golden validation gallery known-results chromium style clean
+.PHONY: demo test test-full bench golden paper paper-quick validation gallery known-results chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -39,6 +41,12 @@ golden: $(VENV)/installed-dev
 
 validation: $(VENV)/installed-dev
 	$(BIN)/python scripts/validate_radio.py
+
+paper: $(VENV)/installed
+	$(BIN)/python scripts/make_paper.py
+
+paper-quick: $(VENV)/installed
+	$(BIN)/python scripts/make_paper.py --quick
 
 gallery: $(VENV)/installed-dev chromium
 	$(BIN)/python scripts/make_gallery.py --pages

@@ -156,18 +156,21 @@ def study(
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Of which metric, with --until-precision.  [default: latency_s]")] = None,
     most_seeds: Annotated[int | None, typer.Option(help="Where to stop in any case, with --until-precision.  [default: 200]")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field in all variants.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,
 ) -> None:
     """Simulate variants of a scenario with several seeds; what is finished already is kept."""
     with console.reporting(quiet=quiet, debug=debug):
+        from cosim.scenario import parse_override
         from cosim.study import plan as plans
         from cosim.study.execute import BACKENDS, run_study
 
         chosen = next((name for name in BACKENDS if name == backend), None)
         if chosen is None:
             raise CosimError(f"--backend {backend}: must be {' or '.join(BACKENDS)}")
-        plan = plans.with_until(plans.load(file), precision=precision, metric=metric, most_seeds=most_seeds)
+        loaded = plans.load(file, dict(parse_override(text) for text in settings or []))
+        plan = plans.with_until(loaded, precision=precision, metric=metric, most_seeds=most_seeds)
         directory = out or Path("runs", Path(file).stem)
         if not quiet:
             console.say(f"{len(plan.variants)} variants x {len(plan.seeds)} seeds into {directory}")

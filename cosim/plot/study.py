@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 import numpy as np
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+EFFORTS: Final[Mapping[str, str]] = {
+    "round": "rounds",
+    "time_s": "simulated time [s]",
+    "kept_flops": "work of all devices [FLOP]",
+    "uplink_bits": "uplink [bit]",
+}
 MOMENTS: Final = 200
 
 
@@ -23,6 +30,8 @@ class Tables(Protocol):
     def rounds(self) -> pd.DataFrame: ...
     @property
     def devices(self) -> pd.DataFrame: ...
+    def effort(self, by: Any) -> pd.Series[float]: ...
+    def swept(self, path: str) -> dict[str, dict[float, str]]: ...
 
 
 @final
@@ -55,14 +64,22 @@ class StudyPlots:
         legend(ax)
         return ax
 
-    def accuracy(self, ax: Axes | None = None) -> Axes:
-        """Mean accuracy against simulated time with 95 % Student-t bands over seeds, while all runs of a variant go on."""
-        ax = axes(ax, x="simulated time [s]", y="accuracy, mean of devices")
-        known = self._study.rounds[self._study.rounds["accuracy_mean"].notna()]
-        for index, (name, rows) in enumerate(known.groupby("variant", observed=True)):
-            time_s, mean, low, high = band(rows)
-            ax.plot(time_s, mean, label=str(name), **line(index))
-            ax.fill_between(time_s, low, high, color=line(index)["color"], alpha=0.2, linewidth=0)
+    def accuracy(self, ax: Axes | None = None, *, by: str = "time_s", variants: Sequence[str] | None = None) -> Axes:
+        """Mean accuracy against simulated time with 95 % Student-t bands over seeds, while all runs of a variant go on.
+
+        ``by``: against ``round``, ``kept_flops`` or ``uplink_bits`` instead. ``variants``: which, in this order; default: all. Raises
+        ValueError for anything else.
+        """
+        if by not in EFFORTS:
+            raise ValueError(f"no accuracy against {by!r}; there are: {', '.join(EFFORTS)}")
+        ax = axes(ax, x=EFFORTS[by], y="accuracy, mean of devices")
+        rounds = self._study.rounds.assign(spent=self._study.effort(by))
+        known = rounds[rounds["accuracy_mean"].notna()]
+        for index, name in enumerate(variants or known["variant"].cat.categories):
+            rows = known[known["variant"] == name]
+            spent, mean, low, high = band(rows, "spent")
+            ax.plot(spent, mean, label=str(name), **line(index))
+            ax.fill_between(spent, low, high, color=line(index)["color"], alpha=0.2, linewidth=0)
         legend(ax)
         return ax
 
@@ -80,16 +97,44 @@ class StudyPlots:
         ax.margins(x=0.2)
         return ax
 
+    def sweep(self, column: str, path: str, ax: Axes | None = None) -> Axes:
+        """Mean over rounds of a column of ``rounds`` against the number that an override gives, with 95 % Student-t intervals over seeds.
 
-def band(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Times at which all runs of a variant have a value, and there the mean of ``accuracy_mean`` and its interval: four of (n,).
+        ``path``: dotted, such as ``uplink.bandwidth_hz``. A line joins the variants that differ in this override alone. Raises
+        ValueError where no variant sets it.
+        """
+        points = self._study.swept(path)
+        means = self._study.rounds.groupby(["variant", "seed"], observed=True)[column].mean()
+        ax = axes(ax, x=labelled(path.rpartition(".")[2]), y=f"mean {labelled(column)}")
+        for index, (label, variants) in enumerate(points.items()):
+            intervals = [student_t(means.xs(name, level="variant").dropna()) for name in variants.values()]
+            centre = [interval.estimate for interval in intervals]
+            half = [interval.half_width for interval in intervals]
+            ax.errorbar(list(variants), centre, yerr=half, label=label, marker=".", capsize=2, **line(index))
+        legend(ax)
+        return ax
 
-    Between its measurements a run keeps the last value: what a user would have got at that time.
+    def pruning_by_gain(self, ax: Axes | None = None, *, variants: Sequence[str] | None = None) -> Axes:
+        """Mean pruning ratio of a device against its mean planned gain, a dot for each device of each run; ``variants``: which."""
+        ax = axes(ax, x="planned gain [dB]", y="pruning ratio")
+        chosen = self._study.devices[self._study.devices["selected"]]
+        means = chosen.groupby(["variant", "seed", "device"], observed=True)[["gain_planned_db", "prune_ratio"]].mean()
+        for index, name in enumerate(variants or means.index.unique("variant")):
+            rows = means.xs(name, level="variant")
+            ax.plot(rows["gain_planned_db"], rows["prune_ratio"], ".", label=str(name), markersize=3, alpha=0.6, color=line(index)["color"])
+        legend(ax)
+        return ax
+
+
+def band(rows: pd.DataFrame, column: str = "t_end_s") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Moments at which all runs of a variant have a value, and there the mean of ``accuracy_mean`` and its interval: four of (n,).
+
+    ``column``: in terms of which they are counted. Between its measurements a run keeps the last value: what a user would have got then.
     """
-    runs = [(run["t_end_s"].to_numpy(), run["accuracy_mean"].to_numpy()) for _, run in rows.groupby("seed")]
-    begin, end = max(times[0] for times, _ in runs), min(times[-1] for times, _ in runs)
-    time_s = np.linspace(begin, max(begin, end), MOMENTS)
-    values = np.stack([accuracy[np.searchsorted(times, time_s, side="right") - 1] for times, accuracy in runs])
+    runs = [(run[column].to_numpy(), run["accuracy_mean"].to_numpy()) for _, run in rows.groupby("seed")]
+    begin, end = max(spent[0] for spent, _ in runs), min(spent[-1] for spent, _ in runs)
+    moments = np.linspace(begin, max(begin, end), MOMENTS)
+    values = np.stack([accuracy[np.searchsorted(spent, moments, side="right") - 1] for spent, accuracy in runs])
     intervals = [student_t(column) for column in values.T]
     low, high = (np.array([getattr(interval, side) for interval in intervals]) for side in ("low", "high"))
-    return time_s, values.mean(axis=0), low, high
+    return moments, values.mean(axis=0), low, high

@@ -120,26 +120,30 @@ class _Choice:
     origin: Mapping[Place, Place]
 
 
-def load(path: str | Path) -> Plan:
-    """The plan in a study file. Raises ScenarioError with line and column, for the base scenario too."""
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """The plan in a study file. Raises ScenarioError with line and column, for the base scenario too.
+
+    ``overrides``: dotted path and value, for all variants, in place of what the file has for that path; what a variant sets itself wins.
+    """
     document = read(path, least=_LEAST)
     folder = Path(path).parent
     try:
         file = StudyFile.model_validate(document.data)
     except ValidationError as error:
         raise ScenarioError(explain(error, StudyFile, document.data, lambda place, key: document.where(place, key=key))) from None
-    common = _choice(document, "", {name: (value, ("overrides", name)) for name, value in file.overrides.items()})
+    settings = {**file.overrides, **(overrides or {})}
+    common = _choice(document, "", {name: (value, ("overrides", name)) for name, value in settings.items()})
     base = _overridden(_base(file, document, folder), common, document, folder)
     variants: dict[str, Scenario] = {}
-    overrides: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for choice in _variants(file, document):
         if choice.name in variants:
             place = next(iter(choice.origin.values()), ())
             raise _refusal(document, place, f"two variants are both named {shown(choice.name)}; give them names under 'variants'")
         scenario = _overridden(base, choice, document, folder)
         variants[choice.name] = scenario
-        overrides[choice.name] = {".".join(map(str, at)): _value(scenario.resolved(), at) for at in choice.overrides}
-    return Plan(base, overrides, variants, _seeds(file, document), file.until)
+        chosen[choice.name] = {".".join(map(str, at)): _value(scenario.resolved(), at) for at in choice.overrides}
+    return Plan(base, chosen, variants, _seeds(file, document), file.until)
 
 
 def with_until(plan: Plan, **options: Any) -> Plan:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from cosim.errors import RunError
 from cosim.study import layout
-from cosim.study.plan import Until
+from cosim.study.metrics import Effort, effort
+from cosim.study.plan import Until, name_of
 from cosim.trace.parts import part_files, table_directory
 from cosim.trace.run import Run
 from cosim.trace.schema import TABLES, TableName
@@ -93,6 +94,24 @@ class Study:
         from cosim.plot.study import StudyPlots
 
         return StudyPlots(self)
+
+    def effort(self, by: Effort) -> pd.Series[float]:
+        """What each run had spent by the end of each of ``rounds``: see ``cosim.study.metrics.effort``."""
+        return effort(self.rounds, by)
+
+    def swept(self, path: str) -> dict[str, dict[float, str]]:
+        """Variants that set ``path`` to a number, by what else they set, and there by that number, ascending: label, number, name.
+
+        Raises ValueError where no variant sets it.
+        """
+        lines: dict[str, dict[float, str]] = {}
+        for name, overrides in self.plan["variants"].items():
+            if path in overrides:
+                others = name_of({at: value for at, value in overrides.items() if at != path})
+                lines.setdefault(others, {})[float(overrides[path])] = name
+        if not lines:
+            raise ValueError(f"no variant sets {path}")
+        return {label: dict(sorted(found.items())) for label, found in lines.items()}
 
     def dataset(self, table: TableName) -> arrow_dataset.FileSystemDataset:
         """A table of all finished runs as a pyarrow data set: nothing is read before it is asked for rows.

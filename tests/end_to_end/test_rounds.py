@@ -75,6 +75,9 @@ def test_counts_of_the_round_are_those_of_its_devices(run):
     assert (count.selected == rounds.devices_selected).all()
     assert (count.arrived == rounds.devices_arrived).all()
     assert (rounds.devices_selected == rounds.devices_arrived + rounds.devices_dropped).all()
+    pruned = run.devices.assign(pruned=run.devices.prune_ratio > 0).groupby("round")[["pruned", "kept_flops"]].sum()
+    assert (pruned.pruned == rounds.devices_pruned).all()
+    assert pruned.kept_flops.to_numpy() == pytest.approx(rounds.kept_flops.to_numpy(), rel=1e-12)
     sent = run.devices[run.devices.status == "arrived"].groupby("round").payload_bits.sum().reindex(rounds.index, fill_value=0.0)
     assert (sent <= rounds.uplink_bits * (1 + 1e-12)).all()  # uploads cut short were sent in part
     whole = rounds.devices_arrived == rounds.devices_selected

@@ -305,6 +305,8 @@ def test_a_study(call, small, tmp_path):
     assert cosim.Study.open("runs/two").runs["finished"].all()
     again = call("study", "two.yaml", "--quiet")
     assert (again.exit_code, again.stdout, again.stderr) == (0, result.stdout, "")
+    call("study", "two.yaml", "--quiet", "--set", "rounds=1", "--set", "devices.count=2", "--out", "runs/short")
+    assert (len(cosim.Study.open("runs/short").rounds), len(cosim.Study.open("runs/short").devices)) == (4, 8)
 
 
 def test_a_study_with_failed_runs_is_3(call, small, tmp_path, monkeypatch):
@@ -326,6 +328,7 @@ def test_bad_studies_are_2_and_leave_nothing(call, small, tmp_path):
     assert "two.yaml:1:63: override: allocator.kind" in result.stderr
     assert "did you mean 'kkt'?" in result.stderr
     (tmp_path / "two.yaml").write_text(STUDY)
+    assert "rouns" in call("study", "two.yaml", "--set", "rouns=1").stderr
     assert "--backend cloud: must be local or ray" in call("study", "two.yaml", "--backend", "cloud").stderr
     assert not Path("runs").exists()
 

@@ -102,7 +102,13 @@ def study():
     frame = pd.DataFrame(rows, columns=["variant", "seed", "round", "t_end_s", "accuracy_mean"])
     frame = frame.assign(latency_s=frame["seed"] * 1.0, planned_latency_s=1.0, variant=pd.Categorical(frame["variant"]))
     devices = frame.assign(speed_m_s=frame["seed"] + frame["round"] / 10, t_total_s=2.0, status="arrived")
-    return SimpleNamespace(rounds=frame, devices=devices)
+    devices = devices.assign(device=0, selected=True, gain_planned_db=-90.0 - frame["round"], prune_ratio=frame["seed"] / 10)
+    return SimpleNamespace(
+        rounds=frame,
+        devices=devices,
+        effort=lambda by: frame["t_end_s"] if by == "time_s" else frame["round"] + 1.0,
+        swept=lambda _: {"line": {1.0: "a", 3.0: "b"}},
+    )
 
 
 def test_bands_are_student_t_intervals_of_the_last_known_values():
@@ -115,7 +121,7 @@ def test_bands_are_student_t_intervals_of_the_last_known_values():
     assert (low[at], high[at]) == pytest.approx(stats.t.interval(0.95, 3, np.mean(known), stats.sem(known)))
 
 
-@pytest.mark.parametrize("method", ["latency_cdf", "latency_by_speed", "accuracy", "metric"])
+@pytest.mark.parametrize("method", ["latency_cdf", "latency_by_speed", "accuracy", "metric", "pruning_by_gain"])
 def test_study_figures(method, tmp_path):
     plots = StudyPlots(study())
     ax = getattr(plots, method)()
@@ -124,6 +130,25 @@ def test_study_figures(method, tmp_path):
     assert shown[:2] == ["a", "b"]
     given = plt.subplots()[1]
     assert getattr(plots, method)(ax=given) is given
+
+
+def test_accuracy_against_rounds_of_chosen_variants():
+    ax = StudyPlots(study()).accuracy(by="round", variants=["b"])
+    (line,) = ax.lines
+    assert line.get_label() == "b"
+    assert (line.get_xdata()[0], line.get_xdata()[-1]) == (1.0, 5.0)
+    assert line.get_ydata()[-1] == pytest.approx(np.mean([s / 100 + 0.4 for s in range(1, 5)]))
+    with pytest.raises(ValueError, match="no accuracy against 'joules'; there are: round, time_s"):
+        StudyPlots(study()).accuracy(by="joules")
+
+
+def test_a_sweep_has_means_and_intervals_at_the_values():
+    ax = StudyPlots(study()).sweep("latency_s", "uplink.bandwidth_hz")
+    assert ax.get_xlabel() == "bandwidth [Hz]"
+    (bars,) = ax.containers
+    (segments,) = (part.get_segments() for part in bars.lines[2])
+    np.testing.assert_allclose(bars.lines[0].get_xydata(), [(1.0, 2.5), (3.0, 2.5)])
+    np.testing.assert_allclose(segments[0][:, 1], stats.t.interval(0.95, 3, 2.5, stats.sem([1, 2, 3, 4])))
 
 
 def test_units_are_read_from_names():

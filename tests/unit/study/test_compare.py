@@ -12,6 +12,7 @@ from scipy import stats
 import cosim
 from cosim.errors import CosimError, RunError
 from cosim.study import compare as comparing
+from cosim.study import metrics as measures
 from cosim.study import tables
 from cosim.trace.schema import TABLES
 
@@ -39,9 +40,32 @@ def test_metrics_are_what_they_say():
     assert row["latency_p95_s"] == pytest.approx(np.quantile(one["latency_s"], 0.95))
     assert row["arrived_share"] == pytest.approx(one["devices_arrived"].sum() / one["devices_selected"].sum())
     assert row["energy_j"] == pytest.approx(one["energy_j"].sum())
+    assert row["kept_flops"] == pytest.approx(one["kept_flops"].sum())
+    assert row["pruned_share"] == pytest.approx(one["devices_pruned"].sum() / one["devices_selected"].sum())
     assert (row["accuracy_mean"], row["time_to_accuracy_s"], row["reached"]) == (0.7, 12.0, True)
     never = comparing.metrics(frame, target=0.9).loc[("b", 4)]
     assert (never["time_to_accuracy_s"], never["reached"]) == (15.0, False)
+
+
+def test_accuracy_at_equal_effort():
+    """Variant b takes twice the time and three times the work of a, and both gain 0.1 a round, b 0.02 more."""
+    frame = made_up(
+        ("a", "b"),
+        [7],
+        4,
+        accuracy_mean=lambda v, _s, r: [0.1 * r, np.nan if r == 2 else 0.1 * r + 0.02][v],
+        t_end_s=lambda v, _s, r: (1.0 + v) * (r + 1),
+        kept_flops=lambda v, _s, _r: 3.0 if v else 1.0,
+    )
+    found = {by: measures.accuracy_within(frame, by, "b").loc[("a", 7)].tolist() for by in ("round", "time_s", "kept_flops")}
+    assert found["round"] == pytest.approx([0.3, 0.32, 4.0])
+    assert found["time_s"] == pytest.approx([0.3, 0.12, 4.0])  # after 4 s: all of a, two rounds of b
+    assert found["kept_flops"] == pytest.approx([0.3, 0.02, 4.0])
+    later = frame.assign(t_end_s=frame["t_end_s"] * np.where(frame["variant"] == "b", 1.0009, 1.0))
+    assert measures.accuracy_within(later, "time_s", "b").loc[("a", 7), "baseline"] == pytest.approx(0.12)  # missed by a hair
+    late = measures.accuracy_within(frame.assign(accuracy_mean=frame["accuracy_mean"].where(frame["round"] > 1)), "time_s", "b")
+    assert math.isnan(late.loc[("a", 7), "baseline"])  # b had measured nothing by then
+    assert measures.accuracy_within(frame, "round", "c").empty
 
 
 def test_intervals_and_tests_are_scipys():

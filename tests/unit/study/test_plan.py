@@ -142,3 +142,25 @@ def test_shipped_studies_are_good():
 def test_names_are_folders_that_every_reader_understands():
     assert plans.name_of({"allocator.kind": "my.module:Mine", "sites.0.x_m": -5.0, "a.flag": True}) == "my.module-Mine,x_m--5,flag-true"
     assert plans.name_of({}) == "base"
+
+
+def test_overrides_from_outside_replace_those_of_the_file_and_leave_variants_alone(write):
+    text = "{scenario: tiny.yaml, seeds: [1], overrides: {rounds: 4}, variants: {a: {}, b: {rounds: 5}}}"
+    plan = plans.load(write(text), {"rounds": 9, "devices.count": 6})
+    assert {name: (s.rounds, s.devices.count) for name, s in plan.variants.items()} == {"a": (9, 6), "b": (5, 6)}
+    with pytest.raises(ScenarioError, match="rouns"):
+        plans.load(write(text), {"rouns": 9})
+
+
+def test_swept_variants_are_lines_of_numbers(write, tmp_path):
+    from cosim.study.results import Study
+
+    plan = plans.load(
+        write("{scenario: tiny.yaml, seeds: [1], grid: {allocator.kind: [kkt, equal_bandwidth], uplink.bandwidth_hz: [5e6, 2e6]}}")
+    )
+    study = Study(tmp_path, plan.resolved())
+    assert study.swept("uplink.bandwidth_hz") == {
+        kind: {2e6: f"{kind},bandwidth_hz-2e6", 5e6: f"{kind},bandwidth_hz-5e6"} for kind in ("kkt", "equal_bandwidth")
+    }
+    with pytest.raises(ValueError, match=r"no variant sets devices\.count"):
+        study.swept("devices.count")
