@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Self, final
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 
@@ -23,6 +23,7 @@ from cosim.errors import ScenarioError
 from cosim.interfaces import CSI, Allocator, Availability, Compute, Learning, Mobility, Selection, Uplink
 from cosim.messages import Where, explain
 from cosim.net.backhaul import Network
+from cosim.net.cells import Cells, check_uplink, check_wrap_around
 from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
 from cosim.net.energy import EnergyBudget
@@ -53,6 +54,7 @@ class Round(Component):
     energy: EnergyBudget = Field(default_factory=EnergyBudget, description="what a device may spend on a round")
     csi: Annotated[CSI, Node("csi")] = default("csi", "ergodic")
     selection: Annotated[Selection, Node("selection")] = default("selection", "all")
+    edge_rounds: int = quantity(1, "", "tau_edge: rounds of the edge servers for each round of the cloud", ge=1, le=1_000_000)
 
 
 def _section(component: type[Component]) -> Any:
@@ -67,7 +69,7 @@ class Scenario(Component):
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
     stop: Stop = _section(Stop)
     area: Area = _section(Area)
-    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations; exactly one for now")
+    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations, each a cell")
     devices: Devices = _section(Devices)
     compute: Annotated[Compute, Node("compute")] = default("compute", "constant")
     availability: Annotated[Availability, Node("availability")] = default("availability", "always")
@@ -76,6 +78,7 @@ class Scenario(Component):
     uplink: Annotated[Uplink, Node("uplink")] = default("uplink", "ideal")
     downlink: Downlink = _section(Downlink)
     network: Network = _section(Network)
+    cells: Cells = _section(Cells)
     allocator: Annotated[Allocator, Node("allocator")] = default("allocator", "kkt")
     learning: Annotated[Learning, Node("learning")] = default("learning", "federated")
     round: Round = _section(Round)
@@ -83,12 +86,27 @@ class Scenario(Component):
 
     @field_validator("sites")
     @classmethod
-    def _one_site(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
-        if len(sites) != 1:
-            raise PydanticCustomError(
-                "sites", "must be a list of exactly one site, not {count}: several cells are not supported yet", {"count": len(sites)}
-            )
+    def _some_site(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+        if not sites:
+            raise PydanticCustomError("sites", "must be a list of at least one site")
         return sites
+
+    @model_validator(mode="after")
+    def _cells_fit(self) -> Self:
+        """What one section says of the sites must fit what the others do."""
+        if self.round.edge_rounds > 1 and not self.network.edge_servers:
+            raise ValueError(f"round.edge_rounds: {self.round.edge_rounds} rounds of edge servers, but network.edge_servers names none")
+        checks: dict[str, Callable[[], None]] = {
+            "network": lambda: self.network.check(len(self.sites)),
+            "uplink.kind": lambda: check_uplink(self.uplink, len(self.sites)),
+            "area.wrap_around": lambda: check_wrap_around(self.area, self.sites, self.mobility),
+        }
+        for where, check in checks.items():
+            try:
+                check()
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
+        return self
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:

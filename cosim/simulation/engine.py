@@ -12,11 +12,13 @@ import simpy
 
 from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
-from cosim.net.transfer import Medium, Transfers
+from cosim.net.transfer import Transfers
 from cosim.policy.state import AtWork, RoundState
+from cosim.simulation.backhaul import exchanged, model_delay_s, send_update
+from cosim.simulation.cells import air, handovers_in, moments, quotas
 from cosim.simulation.charge import awake, charge, drain, next_online_s
 from cosim.simulation.events import round_events
-from cosim.simulation.plan import plan_round
+from cosim.simulation.plan import Known, plan_round
 from cosim.simulation.records import UPLOAD_FIELDS, Round, State, Works
 from cosim.simulation.rows import device_rows, outcomes, radio_rows, round_row
 from cosim.simulation.uplink_process import UplinkProcess
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     Process = Generator[simpy.Event, None, None]
 
 _LEARNER = "learner/"
+_WATCH_S = 1.0
+"""Handovers are looked for so far ahead."""
 _EMPTY_S = 1e-9
 """Airtime that rounding may leave of a battery [s]."""
 STALE_PLAN = (
@@ -66,13 +70,14 @@ class Simulation:
         """
         self._parts, self._trace, self._progress, self._checkpoint = parts, trace, progress, checkpoint
         battery_j = None if parts.devices.battery is None else parts.devices.battery.initial_j(parts.devices.count, parts.streams)
-        self.state = State.initial(parts.devices.count, battery_j) if start is None else State.of(start)
+        fresh = State.initial(parts.devices.count, battery_j, sites=len(parts.sites), links=len(parts.backhaul.delay_s))
+        self.state = fresh if start is None else State.of(start)
         if start is not None:
             parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
-        uplink = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law, streams=parts.streams)
-        keep = parts.uplink.coupled and parts.radio_interval_s is not None
-        self._uplink = UplinkProcess(self._env, uplink, self._upload_done, keep_windows=keep)
+        self._cells, self._medium = air(parts)
+        keep = self._medium.coupled and parts.radio_interval_s is not None
+        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep)
         self._news = self._env.event()
         self._round: Round | None = None
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
@@ -127,28 +132,34 @@ class Simulation:
 
     def _begin(self, index: int, now_s: float) -> Round:
         parts, others = self._parts, self.state.works
+        model_s = model_delay_s(parts, self.state, now_s)
         with self._timed("plan"):
-            plan = plan_round(parts, index, now_s, self._online(), others)
+            plan = plan_round(parts, index, now_s, Known(self._online(), others, model_s, self.state.over_noise))
+        server = parts.backhaul.server_of[plan.site]
         with self._timed("training"):
-            submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected])
+            submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected], server)
         with self._timed("radio"):
-            begun, factor = self._ask(plan, submodels, index, now_s)
+            begun, factor = self._ask(plan, submodels, index, now_s, now_s + model_s)
         works = others.with_others(begun)
-        record = Round(index, now_s, plan, submodels, factor, works, parts.uplink.quotas(works.bandwidth_hz))
+        record = Round(index, now_s, plan, submodels, factor, works, quotas(parts, works, now_s))
+        if self._cells is not None:
+            self._cells.expected = self.state.over_noise
         self._uplink.open(_transfers(parts, record), now_s)
         to_come = np.flatnonzero(~works.sending & ~works.done & (works.compute_end_s < works.departure_s))
         self._uplink.expect(to_come, works.compute_end_s[to_come])
         self._env.process(self._departures(record))
+        if self._cells is not None:
+            self._env.process(self._handovers(record))
         for row in np.flatnonzero(~works.done & np.isfinite(works.airtime_limit_s)).tolist():  # each battery ends at its own time
             self._at(works.compute_end_s[row] + works.airtime_limit_s[row], partial(self._check_battery, record, row))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
             self._at(works.arrival_s[row], partial(self._arrive, record, row))
         return record
 
-    def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float) -> tuple[Works, FloatArray]:
+    def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float, model_s: FloatArray) -> tuple[Works, FloatArray]:
         """The works of the devices that begin, as far as they can be foreseen, and their straggler factors."""
         parts, ids, chosen = self._parts, plan.selected_ids, plan.allocation.selected
-        download_end_s = self._downloads(ids, now_s)
+        download_end_s = self._downloads(ids, plan.site[ids], model_s)
         busy_until_s = self.state.ticket_end_s[ids]
         compute_start_s = np.maximum(download_end_s, np.where(np.isfinite(busy_until_s), busy_until_s, 0.0))
         clock_hz = parts.world.frequency_hz(ids) * plan.clock_share
@@ -157,6 +168,7 @@ class Simulation:
         works = Works.asked(
             ids,
             index,
+            parts.backhaul.server_of[plan.site[ids]],
             now_s,
             prune_ratio=submodels.prune_ratio,
             payload_bits=submodels.payload_bits,
@@ -173,17 +185,20 @@ class Simulation:
         drain(parts, works, self.state.battery_j[ids])
         return works, factor
 
-    def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
-        """When each device has the model."""
-        parts = self._parts
-        return parts.downlink.end_s(
-            parts.world,
-            ids,
-            parts.learner.workload().download_bits[ids],
-            now_s + parts.backhaul_delay_s,
-            snr_per_gain_hz=parts.downlink_snr_per_gain_hz,
-            slot_s=parts.uplink.slot_s,
-        )
+    def _downloads(self, ids: IntArray, site: IntArray, model_s: FloatArray) -> FloatArray:
+        """When each device has the model, which its site has at ``model_s`` (sites,)."""
+        parts, end_s = self._parts, np.zeros(len(ids))
+        for cell in np.unique(site).tolist():
+            here = site == cell
+            end_s[here] = parts.downlink.end_s(
+                parts.world,
+                ids[here],
+                parts.learner.workload().download_bits[ids[here]],
+                float(model_s[cell]),
+                snr_per_gain_hz=parts.downlink_snr_per_gain_hz(cell),
+                slot_s=parts.uplink.slot_s,
+            )
+        return end_s
 
     def _await(self, record: Round) -> Generator[simpy.Event, None, tuple[float, Decision | None]]:
         """Sleep until the policy says that the round is over; returns when that is, and what it decided."""
@@ -215,6 +230,9 @@ class Simulation:
             self._hand_in(record, goes_on)
             chosen = None if mixing is None else Mixing(mixing.scale[record.merged], mixing.reference)
             update = parts.learner.aggregate(record.index, works.device_ids[record.merged], chosen)
+            if parts.backhaul.to_cloud and (record.index + 1) % parts.edge_rounds == 0:
+                parts.learner.join_servers()
+                self.state.backhaul_free_s, self.state.cloud_s = exchanged(parts, self.state, record.end_s)
         with self._timed("evaluation"):
             final = record.index + 1 == parts.rounds or parts.stop.time_is_up(record.end_s)
             evaluation = parts.learner.evaluate(record.index, final=final)
@@ -229,6 +247,8 @@ class Simulation:
     def _close_uplink(self, record: Round) -> None:
         """What the uploads have come to by the end of the round."""
         record.uploads, record.windows = self._uplink.close(record.end_s), self._uplink.windows
+        if self._cells is not None:
+            self.state.over_noise = self._cells.mean_heard(self.state.over_noise)
         for name in UPLOAD_FIELDS:
             setattr(record.works, name, getattr(record.uploads, name))
 
@@ -273,7 +293,8 @@ class Simulation:
         if self._parts.radio_interval_s is not None:
             self._trace.append("radio", radio_rows(self._parts, record))
         if self._parts.record_events:
-            self._trace.append("events", round_events(record))
+            changes = handovers_in(self._parts, record.start_s, record.end_s)
+            self._trace.append("events", round_events(record, changes))
 
     def _close_rows(self) -> None:
         """The run is over: updates that are still to come are late. The checkpoint has them as they were, should the run be extended."""
@@ -295,8 +316,9 @@ class Simulation:
         record = self._round
         assert record is not None
         works = record.works
-        works.upload_end_s[row], works.arrival_s[row] = end_s, end_s + self._parts.backhaul_delay_s
-        if self._parts.backhaul_delay_s > 0:
+        works.upload_end_s[row] = end_s
+        self.state.backhaul_free_s, works.arrival_s[row] = send_update(self._parts, self.state, works, row)
+        if works.arrival_s[row] > end_s:
             self._at(works.arrival_s[row], partial(self._arrive, record, row))
         else:
             self._arrive(record, row)
@@ -317,6 +339,25 @@ class Simulation:
                 return
             if not (works.arrived[row] or works.gone[row]):
                 self._leave(record, row, float(works.departure_s[row]))
+
+    def _handovers(self, record: Round) -> Process:
+        """Devices change their site at slots' edges: what anybody may send changes, and uploads begin anew where they do not survive it."""
+        parts, works, handover = self._parts, record.works, self._parts.cells.handover
+        since_s, until_s = record.start_s - parts.uplink.slot_s, record.start_s + _WATCH_S
+        while len(works.device_ids):
+            for t_s, row, begins in moments(parts, works, since_s, until_s):
+                edge_s = self._medium.next_edge_s(t_s)
+                if edge_s < record.start_s or works.gone[row] or np.isfinite(works.upload_end_s[row]):
+                    continue
+                yield self._until(edge_s)
+                if record is not self._round:
+                    return
+                if begins and handover.upload == "restarts":
+                    self._uplink.restart(row, edge_s, float(works.payload_bits[row]))
+            yield self._until(until_s)
+            if record is not self._round:
+                return
+            since_s, until_s = until_s, until_s + _WATCH_S
 
     def _check_battery(self, record: Round, row: int) -> None:
         """By now a battery may be empty: it is, if the device has been on the air all the time."""
@@ -366,7 +407,8 @@ def _transfers(parts: Parts, record: Round) -> Transfers:
     works = record.works
     return Transfers(
         device_ids=works.device_ids,
-        quotas=record.quotas,
+        quotas=record.quotas.copy(),
+        share_hz=works.bandwidth_hz,
         snr_per_gain_hz=parts.uplink_snr_per_gain_hz * (works.transmit_power_w / parts.transmit_power_w),
         **{name: getattr(works, name).copy() for name in UPLOAD_FIELDS},
     )

@@ -32,12 +32,13 @@ class Works:
     when that began. Download, compute and departure times are known from the beginning (what will not be is inf);
     ``compute_s``: duration of the local work; ``airtime_limit_s``: airtime for which
     the battery lasts after it, inf without one. ``upload_end_s``, ``arrival_s``: NaN until they are known. ``stop_s``: when the device
-    stopped before it arrived: it left, or the round ended. ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of
-    the last round.
+    stopped before it arrived: it left, or the round ended. ``server``: the one whose model it began with, to which its update goes.
+    ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of the last round.
     """
 
     device_ids: IntArray
     round: IntArray
+    server: IntArray
     start_s: FloatArray
     prune_ratio: FloatArray
     payload_bits: FloatArray
@@ -64,7 +65,7 @@ class Works:
     gone: BoolArray
 
     @staticmethod
-    def asked(device_ids: IntArray, round_index: int, start_s: float, **known: FloatArray) -> Works:
+    def asked(device_ids: IntArray, round_index: int, server: IntArray, start_s: float, **known: FloatArray) -> Works:
         """Works that begin now; what is not ``known`` has not happened yet."""
         m = len(device_ids)
         values: dict[str, Any] = {
@@ -74,7 +75,7 @@ class Works:
             "stop_s": np.full(m, np.inf),
             "backlog_bits": np.array(known["payload_bits"], np.float64),
         }
-        values.update(known, device_ids=device_ids, round=np.full(m, round_index), start_s=np.full(m, start_s))
+        values.update(known, device_ids=device_ids, round=np.full(m, round_index), server=server, start_s=np.full(m, start_s))
         return Works(**values)
 
     @staticmethod
@@ -106,22 +107,28 @@ class State:
     round; inf without such work. ``env_now_s``: SimPy's own clock, which may be off ``clock_s`` by rounding, and
     orders events. ``works``: of devices that go on from earlier rounds. ``open_rows``: rows of the devices table, by
     round, some of whose works have not ended; they and all later ones are not written yet. ``battery_j`` (devices,): charge at
-    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach.
+    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach. ``over_noise`` (sites,): mean
+    interference over noise on the blocks that each site used last. ``backhaul_free_s`` (L,): as of ``Backhaul.send``; ``cloud_s``: when
+    the cloud had the models of all edge servers, last time.
     """
 
     round: int
     clock_s: float
     ticket_end_s: FloatArray
     battery_j: FloatArray
+    over_noise: FloatArray
+    backhaul_free_s: FloatArray
+    cloud_s: float = -np.inf
     env_now_s: float = 0.0
     stopped: bool = False
     works: Works = field(default_factory=Works.none)
     open_rows: dict[int, Columns] = field(default_factory=dict)
 
     @staticmethod
-    def initial(devices: int, battery_j: FloatArray | None = None) -> State:
+    def initial(devices: int, battery_j: FloatArray | None = None, *, sites: int = 1, links: int = 2) -> State:
         """Before the first round."""
-        return State(0, 0.0, np.full(devices, np.inf), np.full(devices, np.inf) if battery_j is None else battery_j)
+        battery_j = np.full(devices, np.inf) if battery_j is None else battery_j
+        return State(0, 0.0, np.full(devices, np.inf), battery_j, np.zeros(sites), np.zeros(links))
 
     @property
     def rounds_written(self) -> int:
@@ -133,7 +140,9 @@ class State:
         return {
             "round": np.array([self.round]),
             "rounds_written": np.array([self.rounds_written]),
-            "clocks_s": np.array([self.clock_s, self.env_now_s]),
+            "clocks_s": np.array([self.clock_s, self.env_now_s, self.cloud_s]),
+            "over_noise": self.over_noise.copy(),
+            "backhaul_free_s": self.backhaul_free_s.copy(),
             "ticket_end_s": self.ticket_end_s.copy(),
             "battery_j": self.battery_j.copy(),
             "stopped": np.array([self.stopped]),
@@ -144,7 +153,7 @@ class State:
     @staticmethod
     def of(arrays: Mapping[str, NDArray[np.generic]]) -> State:
         """The record in such arrays."""
-        clock_s, env_now_s = (float(value) for value in arrays["clocks_s"].tolist())
+        clock_s, env_now_s, cloud_s = (float(value) for value in arrays["clocks_s"].tolist())
         rows: dict[int, Columns] = {}
         for name in (name for name in arrays if name.startswith("rows/")):
             _, index, column = name.split("/")
@@ -155,6 +164,9 @@ class State:
             clock_s=clock_s,
             ticket_end_s=np.array(arrays["ticket_end_s"], np.float64),
             battery_j=np.array(arrays["battery_j"], np.float64),
+            over_noise=np.array(arrays["over_noise"], np.float64),
+            backhaul_free_s=np.array(arrays["backhaul_free_s"], np.float64),
+            cloud_s=cloud_s,
             env_now_s=env_now_s,
             stopped=bool(arrays["stopped"][0]),
             works=Works(**{name.name: np.array(arrays[f"works/{name.name}"]) for name in fields(Works)}),
