@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Final, Self, final
 
@@ -150,17 +151,27 @@ class Backhaul:
         """Number of servers."""
         return len(self.up[0])
 
-    def send(self, free_s: FloatArray, route: tuple[int, ...], bits: float, now_s: float) -> tuple[FloatArray, float]:
-        """Send something over a route, link after link, each in the order of the calls; ``free_s`` (L,): when each has sent the rest.
+    def pass_link(self, free_s: FloatArray, link: int, bits: float, now_s: float) -> tuple[FloatArray, float]:
+        """Send something over a link, after all for which that was asked before; ``free_s`` (L,): when each link has sent these.
 
-        Returns the new ``free_s``, and when everything has arrived [s].
+        Returns the new ``free_s``, and when everything is at the other end [s].
         """
         free_s = free_s.copy()
-        for link in route:
-            if np.isfinite(self.capacity_bps[link]):
-                now_s = free_s[link] = max(now_s, float(free_s[link])) + bits / float(self.capacity_bps[link])
-            now_s += float(self.delay_s[link])
-        return free_s, now_s
+        if np.isfinite(self.capacity_bps[link]):
+            now_s = free_s[link] = max(now_s, float(free_s[link])) + bits / float(self.capacity_bps[link])
+        return free_s, float(now_s + self.delay_s[link])
+
+    def send_all(self, free_s: FloatArray, routes: tuple[tuple[int, ...], ...], bits: float, now_s: float) -> tuple[FloatArray, float]:
+        """The same at once over several routes, of which each link serves what comes first; when the last has arrived."""
+        on_the_way, last_s = [(now_s, index, 0) for index in range(len(routes))], now_s
+        while on_the_way:
+            at_s, index, passed = heappop(on_the_way)
+            if passed == len(routes[index]):
+                last_s = max(last_s, at_s)
+                continue
+            free_s, at_s = self.pass_link(free_s, routes[index][passed], bits, at_s)
+            heappush(on_the_way, (at_s, index, passed + 1))
+        return free_s, last_s
 
     def takes_s(self, route: tuple[int, ...], bits: FloatArray) -> FloatArray:
         """How long that takes where nothing waits [s]; arrays of one shape."""

@@ -87,7 +87,7 @@ def cell_quotas(uplink: Uplink, share_hz: FloatArray, site: IntArray, counted: B
 class _Cells:
     """Of a round's transfers: where each is served, what each cell remembers, and its smoothed interference over noise (cells,).
 
-    ``heard``: sum over used blocks of interference over noise, and number of these blocks (2, cells).
+    ``heard``: sum over used blocks of ln((N + I) / N), and number of these blocks (2, cells).
     """
 
     site: IntArray
@@ -99,12 +99,16 @@ class _Cells:
         self.heard = np.zeros((2, len(self.memories)))
 
     def listen(self, over_noise: FloatArray, used: BoolArray) -> None:
-        """Interference over noise (cells, N) of a slot in which these blocks were used."""
+        """Interference over noise (cells, N) of a slot in which these blocks were used.
+
+        What it costs a rate goes with the logarithm, and a single near neighbour would outweigh all other slots in a plain mean.
+        """
         blocks = used.sum(axis=1)
-        total = np.where(used, over_noise, 0.0).sum(axis=1)
+        total = np.where(used, np.log1p(over_noise), 0.0).sum(axis=1)
         self.heard += total, blocks
-        mean = np.divide(total, blocks, out=self.expected.copy(), where=blocks > 0)
-        self.expected += (mean - self.expected) / _SMOOTHED_SLOTS
+        known = np.log1p(self.expected)
+        mean = np.divide(total, blocks, out=known.copy(), where=blocks > 0)
+        self.expected = np.expm1(known + (mean - known) / _SMOOTHED_SLOTS)
 
 
 @final
@@ -131,11 +135,14 @@ class CellSlots:
         self.expected: FloatArray = np.zeros(noise_scale.size)
 
     def mean_heard(self, otherwise: FloatArray) -> FloatArray:
-        """Mean interference over noise on the blocks that each cell used in this round (cells,); ``otherwise`` where it used none."""
+        """Interference over noise on the blocks that each cell used in this round (cells,), averaged as (N + I) / N in dB.
+
+        ``otherwise`` where it used none.
+        """
         if self._cells is None:
             return otherwise
         total, blocks = self._cells.heard
-        return np.asarray(np.divide(total, blocks, out=otherwise.copy(), where=blocks > 0))
+        return np.asarray(np.expm1(np.divide(total, blocks, out=np.log1p(otherwise), where=blocks > 0)))
 
     def window(self, transfers: Transfers, first: int, most: int) -> Window:
         """What those who are on the air send from slot ``first`` on, in ``most`` slots or fewer."""
@@ -166,6 +173,7 @@ class CellSlots:
             fresh = [Memory.fresh(transfers.done.size) for _ in range(count)]
             cells = self._cells = _Cells(serving.copy(), fresh, self.expected.copy())
             self._of = transfers
+            transfers.quotas[:] = cell_quotas(self._uplink, self._shares_hz(transfers), serving)
             return cells
         moved = np.flatnonzero((serving != cells.site) & ~transfers.done)
         if moved.size:
@@ -173,9 +181,13 @@ class CellSlots:
                 memory.harq.forget(moved)
                 memory.average_bps[moved] = 0.0
             cells.site[moved] = serving[moved]
-            assert transfers.share_hz is not None
-            transfers.quotas[:] = cell_quotas(self._uplink, transfers.share_hz, cells.site, ~transfers.done)
+            transfers.quotas[:] = cell_quotas(self._uplink, self._shares_hz(transfers), cells.site, ~transfers.done)
         return cells
+
+    @staticmethod
+    def _shares_hz(transfers: Transfers) -> FloatArray:
+        assert transfers.share_hz is not None
+        return transfers.share_hz
 
     def _run(self, transfers: Transfers, cell: int, rows: IntArray, air: Air) -> Run:
         cells = self._cells

@@ -27,19 +27,23 @@ def model_delay_s(parts: Parts, state: State, now_s: float) -> FloatArray:
 
 def exchanged(parts: Parts, state: State, now_s: float) -> tuple[FloatArray, float]:
     """Edge servers send their models to the cloud: when each link is free again, and when the cloud has all of them."""
-    free_s, last_s, bits = state.backhaul_free_s, now_s, float(_model_bits(parts))
-    for route in parts.backhaul.to_cloud:
-        free_s, arrival_s = parts.backhaul.send(free_s, route, bits, now_s)
-        last_s = max(last_s, arrival_s)
-    return free_s, last_s
+    return parts.backhaul.send_all(state.backhaul_free_s, parts.backhaul.to_cloud, float(_model_bits(parts)), now_s)
 
 
-def send_update(parts: Parts, state: State, works: Works, row: int) -> tuple[FloatArray, float]:
-    """An update goes from where its upload ended to its server: when each link is free again, and when it arrives."""
-    end_s = float(works.upload_end_s[row])
-    site = int(parts.world.serving(np.array([end_s]), works.device_ids[row : row + 1])[0, 0])
-    route = parts.backhaul.up[site][works.server[row]]
-    return parts.backhaul.send(state.backhaul_free_s, route, float(works.payload_bits[row]), end_s)
+def forward(parts: Parts, state: State, works: Works, row: int) -> bool:
+    """An update that is at a node at ``node_s`` is sent over the next link on its way; False where there is none: it has arrived.
+
+    It takes the way from the site where its upload ended to its server.
+    """
+    site = int(parts.world.serving(works.upload_end_s[row : row + 1], works.device_ids[row : row + 1])[0, 0])
+    route, passed = parts.backhaul.up[site][works.server[row]], int(works.links_passed[row])
+    if passed == len(route):
+        return False
+    state.backhaul_free_s, works.node_s[row] = parts.backhaul.pass_link(
+        state.backhaul_free_s, route[passed], float(works.payload_bits[row]), float(works.node_s[row])
+    )
+    works.links_passed[row] += 1
+    return True
 
 
 def _model_bits(parts: Parts) -> FloatArray:

@@ -10,7 +10,6 @@ from cosim.net.mcs import TransportBlocks
 from cosim.net.transfer import Medium
 
 if TYPE_CHECKING:
-    from cosim.interfaces import FloatArray
     from cosim.net.cell_slots import CellSlots
     from cosim.net.handover import Handovers
     from cosim.simulation.parts import Parts
@@ -37,15 +36,6 @@ def air(parts: Parts) -> tuple[CellSlots | None, Medium]:
         chances=SlotChances(parts.streams) if isinstance(uplink.rate, TransportBlocks) else None,
     )
     return cells, Medium(uplink, world, cells=cells)
-
-
-def quotas(parts: Parts, works: Works, now_s: float) -> FloatArray:
-    """What each work (m,) holds of its cell's uplink."""
-    if len(parts.sites) == 1:
-        return parts.uplink.quotas(works.bandwidth_hz)
-    from cosim.net.cell_slots import cell_quotas
-
-    return cell_quotas(parts.uplink, works.bandwidth_hz, parts.world.serving(np.array([now_s]), works.device_ids)[0])
 
 
 def handovers_in(parts: Parts, after_s: float, until_s: float) -> Handovers | None:

@@ -14,8 +14,8 @@ from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
 from cosim.net.transfer import Transfers
 from cosim.policy.state import AtWork, RoundState
-from cosim.simulation.backhaul import exchanged, model_delay_s, send_update
-from cosim.simulation.cells import air, handovers_in, moments, quotas
+from cosim.simulation.backhaul import exchanged, forward, model_delay_s
+from cosim.simulation.cells import air, handovers_in, moments
 from cosim.simulation.charge import awake, charge, drain, next_online_s
 from cosim.simulation.events import round_events
 from cosim.simulation.plan import Known, plan_round
@@ -141,7 +141,7 @@ class Simulation:
         with self._timed("radio"):
             begun, factor = self._ask(plan, submodels, index, now_s, now_s + model_s)
         works = others.with_others(begun)
-        record = Round(index, now_s, plan, submodels, factor, works, quotas(parts, works, now_s))
+        record = Round(index, now_s, plan, submodels, factor, works, self._quotas(works))
         if self._cells is not None:
             self._cells.expected = self.state.over_noise
         self._uplink.open(_transfers(parts, record), now_s)
@@ -153,7 +153,7 @@ class Simulation:
         for row in np.flatnonzero(~works.done & np.isfinite(works.airtime_limit_s)).tolist():  # each battery ends at its own time
             self._at(works.compute_end_s[row] + works.airtime_limit_s[row], partial(self._check_battery, record, row))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
-            self._at(works.arrival_s[row], partial(self._arrive, record, row))
+            self._at(works.node_s[row], partial(self._forward, record, row))
         return record
 
     def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float, model_s: FloatArray) -> tuple[Works, FloatArray]:
@@ -184,6 +184,10 @@ class Simulation:
         )
         drain(parts, works, self.state.battery_j[ids])
         return works, factor
+
+    def _quotas(self, works: Works) -> FloatArray:
+        """What each work (m,) holds of the uplink; of many, each cell says so when its devices begin to send."""
+        return self._parts.uplink.quotas(works.bandwidth_hz) if self._cells is None else np.zeros(len(works.device_ids))
 
     def _downloads(self, ids: IntArray, site: IntArray, model_s: FloatArray) -> FloatArray:
         """When each device has the model, which its site has at ``model_s`` (sites,)."""
@@ -316,18 +320,23 @@ class Simulation:
         record = self._round
         assert record is not None
         works = record.works
-        works.upload_end_s[row] = end_s
-        self.state.backhaul_free_s, works.arrival_s[row] = send_update(self._parts, self.state, works, row)
-        if works.arrival_s[row] > end_s:
-            self._at(works.arrival_s[row], partial(self._arrive, record, row))
-        else:
-            self._arrive(record, row)
+        works.upload_end_s[row] = works.node_s[row] = end_s
+        self._forward(record, row)
 
-    def _arrive(self, record: Round, row: int) -> None:
-        if record is self._round and not record.works.gone[row]:
-            record.works.arrived[row] = True
+    def _forward(self, record: Round, row: int) -> None:
+        """An update goes on through the backhaul, link after link: an event each."""
+        works = record.works
+        if record is not self._round or works.gone[row]:
+            return
+        node_s = works.node_s[row]
+        if not forward(self._parts, self.state, works, row):
+            works.arrival_s[row], works.arrived[row] = node_s, True
             record.arrivals += 1
-            self._tell_server(record, record.works.arrival_s[row])
+            self._tell_server(record, node_s)
+        elif works.node_s[row] > node_s:
+            self._at(works.node_s[row], partial(self._forward, record, row))
+        else:
+            self._forward(record, row)
 
     def _departures(self, record: Round) -> Process:
         """Devices leave: what they have not delivered is lost."""

@@ -89,10 +89,10 @@ class Parts:
         """Noise of site 0 over that of each site (sites,)."""
         return np.array([from_db(self.sites[0].noise_figure_db - site.noise_figure_db) for site in self.sites], np.float64)
 
-    def power_law(self, site: int = 0) -> PowerLaw | None:
-        """Power control of the uplink to a site; None where everybody sends at full power."""
+    def power_law(self, site: int = 0, over_noise: float = 0.0) -> PowerLaw | None:
+        """Power control of the uplink to a site that hears so much interference over noise; None where everybody sends at full power."""
         control = self.devices.power_control
-        snr_per_gain_hz = uplink_snr_per_gain_hz(self.devices, self.sites[site], self.uplink)
+        snr_per_gain_hz = uplink_snr_per_gain_hz(self.devices, self.sites[site], self.uplink) / (1.0 + over_noise)
         return None if control is None else control.start(self.devices.transmit_power_dbm, snr_per_gain_hz)
 
     def downlink_snr_per_gain_hz(self, site: int) -> float:

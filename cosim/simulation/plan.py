@@ -39,7 +39,7 @@ class Plan:
     ``online``, ``gain``, ``site`` (devices,): of all devices; ``problem``, ``allocation``: of the devices that are online and
     that the selection rule took, of all cells. ``held_hz``: bandwidth that belongs to devices still at work of earlier rounds.
     ``posed``: there was anything to decide: devices that are free, and bandwidth. ``cells``: by site, the problem that was posed there
-    and its answer.
+    and its answer. ``over_noise`` (sites,): interference over noise that the plan expected.
     """
 
     online: BoolArray
@@ -50,6 +50,7 @@ class Plan:
     held_hz: float = 0.0
     posed: bool = True
     cells: Mapping[int, tuple[AllocationProblem, Allocation]] = field(default_factory=dict)
+    over_noise: FloatArray = field(default_factory=lambda: np.zeros(1))
 
     @property
     def latency_threshold_s(self) -> float:
@@ -135,7 +136,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
     answers = {cell: _solved(parts, problem, *_key(round_index, cell)) for cell, problem in problems.items()}
     problem, answer = _joined(list(problems.values()), list(answers.values()))
     cells = {cell: (problems[cell], answer) for cell, answer in answers.items()}
-    return Plan(known.online, gain, site, problem, answer, float(held_hz.sum()), cells=cells)
+    return Plan(known.online, gain, site, problem, answer, float(held_hz.sum()), cells=cells, over_noise=known.over_noise.copy())
 
 
 def _least_threshold_s(problem: AllocationProblem, answer: Allocation) -> float:
@@ -193,7 +194,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray, *,
     """Problem (P) of all these devices of a cell, its threshold still open (1 s)."""
     work = parts.learner.workload()
     rate = parts.csi.planning_rate(parts.uplink.link_rate, parts.fading)
-    law = parts.power_law(cell)
+    law = parts.power_law(cell, float(known.over_noise[cell]))
     if law is not None:
         rate = law.planning_rate(rate)
     speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor

@@ -32,13 +32,15 @@ class Works:
     when that began. Download, compute and departure times are known from the beginning (what will not be is inf);
     ``compute_s``: duration of the local work; ``airtime_limit_s``: airtime for which
     the battery lasts after it, inf without one. ``upload_end_s``, ``arrival_s``: NaN until they are known. ``stop_s``: when the device
-    stopped before it arrived: it left, or the round ended. ``server``: the one whose model it began with, to which its update goes.
-    ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of the last round.
+    stopped before it arrived: it left, or the round ended. ``server``: the one whose model it began with, to which its update goes;
+    ``links_passed`` of the backhaul, the last of them by ``node_s``. ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of the last round.
     """
 
     device_ids: IntArray
     round: IntArray
     server: IntArray
+    links_passed: IntArray
+    node_s: FloatArray
     start_s: FloatArray
     prune_ratio: FloatArray
     payload_bits: FloatArray
@@ -69,13 +71,20 @@ class Works:
         """Works that begin now; what is not ``known`` has not happened yet."""
         m = len(device_ids)
         values: dict[str, Any] = {
-            **{name: np.full(m, np.nan) for name in ("upload_end_s", "arrival_s")},
+            **{name: np.full(m, np.nan) for name in ("upload_end_s", "arrival_s", "node_s")},
             **{name: np.zeros(m) for name in ("airtime_s", "held_hz_s", "again_bits", "settled_s")},
             **{name: np.zeros(m, np.bool_) for name in ("sending", "done", "arrived", "gone")},
             "stop_s": np.full(m, np.inf),
             "backlog_bits": np.array(known["payload_bits"], np.float64),
         }
-        values.update(known, device_ids=device_ids, round=np.full(m, round_index), server=server, start_s=np.full(m, start_s))
+        values.update(
+            known,
+            device_ids=device_ids,
+            round=np.full(m, round_index),
+            server=server,
+            links_passed=np.zeros(m, np.int64),
+            start_s=np.full(m, start_s),
+        )
         return Works(**values)
 
     @staticmethod
@@ -107,9 +116,9 @@ class State:
     round; inf without such work. ``env_now_s``: SimPy's own clock, which may be off ``clock_s`` by rounding, and
     orders events. ``works``: of devices that go on from earlier rounds. ``open_rows``: rows of the devices table, by
     round, some of whose works have not ended; they and all later ones are not written yet. ``battery_j`` (devices,): charge at
-    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach. ``over_noise`` (sites,): mean
-    interference over noise on the blocks that each site used last. ``backhaul_free_s`` (L,): as of ``Backhaul.send``; ``cloud_s``: when
-    the cloud had the models of all edge servers, last time.
+    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach. ``over_noise`` (sites,):
+    interference over noise on the blocks that each site used last, averaged as (N + I) / N in dB. ``backhaul_free_s`` (L,): as of
+    ``Backhaul.pass_link``; ``cloud_s``: when the cloud had the models of all edge servers, last time.
     """
 
     round: int

@@ -180,7 +180,7 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
         "least_threshold_s": plan.least_threshold_s,
-        "objective_by_site": _by_site(parts, plan),
+        **_by_site(parts, plan),
         "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
         "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
         "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
@@ -195,11 +195,15 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
     return {name: [value] for name, value in row.items()}
 
 
-def _by_site(parts: Parts, plan: Plan) -> str:
-    """Objective of each cell; nothing where there is only one."""
+def _by_site(parts: Parts, plan: Plan) -> dict[str, str]:
+    """Numbers of each cell, as lists; nothing where there is only one."""
     if len(parts.sites) == 1:
-        return ""
-    return " ".join(repr(plan.cells[cell][1].objective) if cell in plan.cells else "nan" for cell in range(len(parts.sites)))
+        return {"objective_by_site": "", "over_noise_by_site": ""}
+    objectives = [float(plan.cells[cell][1].objective) if cell in plan.cells else np.nan for cell in range(len(parts.sites))]
+    return {
+        "objective_by_site": " ".join(map(repr, objectives)),
+        "over_noise_by_site": " ".join(map(repr, plan.over_noise.tolist())),
+    }
 
 
 def _pruning_cost(plan: Plan) -> float:

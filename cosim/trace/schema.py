@@ -110,6 +110,7 @@ _ROUNDS = Table(
         _number("bandwidth_used_hz", "Hz", "sum of the bandwidths allocated"),
         _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
         _number("objective_pruning_cost", "", "sum of w_k phi(rho_k), phi the pruning error by the weights at the round's start"),
+        _word("over_noise_by_site", "interference over noise that the plan expected at each site, as objective_by_site"),
         _word("objective_by_site", "objective of each cell, separated by blanks, nan where nothing was to be decided; empty with one site"),
         _word(
             "pruning_cost",
