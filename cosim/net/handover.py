@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 64
 """Measurements taken at once."""
+TIE_S: Final = 1e-9
+"""Moments that are nearer to each other are the same: 30 slots of 0.01 s are 3 measurements of 0.1 s, whatever rounding makes of them."""
 
 
 @final
@@ -74,7 +76,7 @@ class Association:
         """Whether devices are being handed over (T, n): at t_h <= t < t_h + interruption, t_h the last handover."""
         step = self._step(times_s)
         since_s = self._changed[step[:, None], device_ids] * self._rule.measurement_interval_s
-        return np.asarray(times_s[:, None] < since_s + self._rule.interruption_s)
+        return np.asarray(times_s[:, None] + TIE_S < since_s + self._rule.interruption_s)
 
     def handovers(self, after_s: float, until_s: float) -> Handovers:
         """All handovers at after_s < t <= until_s."""
@@ -88,9 +90,7 @@ class Association:
     def _step(self, times_s: FloatArray) -> IntArray:
         """The last measurement at or before each time, which is made if it was not yet."""
         interval_s = self._rule.measurement_interval_s
-        step = np.floor(times_s / interval_s).astype(np.int64)
-        step += (step + 1) * interval_s <= times_s  # the quotient may be off by rounding
-        step -= step * interval_s > times_s
+        step = np.floor((times_s + TIE_S) / interval_s).astype(np.int64)
         while step.max(initial=0) >= self._known:
             self._measure()
         return step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from functools import partial
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import simpy
 
 from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
+from cosim.net.handover import TIE_S
 from cosim.net.transfer import Transfers
 from cosim.policy.state import AtWork, RoundState
 from cosim.simulation.backhaul import exchanged, forward, model_delay_s
@@ -77,7 +79,8 @@ class Simulation:
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
         self._cells, self._medium = air(parts)
         keep = self._medium.coupled and parts.radio_interval_s is not None
-        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep)
+        horizon = None if self._cells is None else self._next_change_s
+        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=horizon)
         self._news = self._env.event()
         self._round: Round | None = None
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
@@ -151,7 +154,7 @@ class Simulation:
         if self._cells is not None:
             self._env.process(self._handovers(record))
         for row in np.flatnonzero(~works.done & np.isfinite(works.airtime_limit_s)).tolist():  # each battery ends at its own time
-            self._at(works.compute_end_s[row] + works.airtime_limit_s[row], partial(self._check_battery, record, row))
+            self._watch_battery(record, row, float(works.compute_end_s[row] + works.airtime_limit_s[row]))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
             self._at(works.node_s[row], partial(self._forward, record, row))
         return record
@@ -351,22 +354,34 @@ class Simulation:
 
     def _handovers(self, record: Round) -> Process:
         """Devices change their site at slots' edges: what anybody may send changes, and uploads begin anew where they do not survive it."""
-        parts, works, handover = self._parts, record.works, self._parts.cells.handover
-        since_s, until_s = record.start_s - parts.uplink.slot_s, record.start_s + _WATCH_S
+        parts, works, since_s = self._parts, record.works, record.start_s - self._parts.uplink.slot_s
+        restarts = parts.cells.handover.upload == "restarts"
         while len(works.device_ids):
+            until_s = max(since_s, record.start_s) + _WATCH_S
+            edges: dict[float, list[int]] = {}
             for t_s, row, begins in moments(parts, works, since_s, until_s):
-                edge_s = self._medium.next_edge_s(t_s)
-                if edge_s < record.start_s or works.gone[row] or np.isfinite(works.upload_end_s[row]):
-                    continue
+                edges.setdefault(self._medium.next_edge_s(t_s - TIE_S), []).extend([row] if begins else [])
+            edges = {edge_s: rows for edge_s, rows in edges.items() if edge_s >= record.start_s}
+            for moment_s in (*edges, until_s):
+                heappush(record.changes_s, moment_s)
+            for edge_s, rows in edges.items():  # all of an edge at once: before the window that begins there
                 yield self._until(edge_s)
                 if record is not self._round:
                     return
-                if begins and handover.upload == "restarts":
+                for row in rows if restarts else ():
                     self._uplink.restart(row, edge_s, float(works.payload_bits[row]))
             yield self._until(until_s)
             if record is not self._round:
                 return
-            since_s, until_s = until_s, until_s + _WATCH_S
+            since_s = until_s
+
+    def _next_change_s(self) -> float:
+        """When the senders of many cells change next, as far as that is known, other than by a beginning."""
+        assert self._round is not None
+        changes_s = self._round.changes_s
+        while changes_s and changes_s[0] <= self._env.now + TIE_S:
+            heappop(changes_s)
+        return changes_s[0] if changes_s else np.inf
 
     def _check_battery(self, record: Round, row: int) -> None:
         """By now a battery may be empty: it is, if the device has been on the air all the time."""
@@ -378,7 +393,11 @@ class Simulation:
         if left_s <= _EMPTY_S:
             self._leave(record, row, now_s)
         else:
-            self._at(now_s + max(left_s, self._parts.uplink.slot_s), partial(self._check_battery, record, row))
+            self._watch_battery(record, row, now_s + max(left_s, self._parts.uplink.slot_s))
+
+    def _watch_battery(self, record: Round, row: int, time_s: float) -> None:
+        heappush(record.changes_s, time_s)
+        self._at(time_s, partial(self._check_battery, record, row))
 
     def _leave(self, record: Round, row: int, now_s: float) -> None:
         works = record.works

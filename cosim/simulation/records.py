@@ -196,7 +196,7 @@ class Round:
     ``works``: those that go on from earlier rounds and those that begin with it (``begun`` (m,)); ``submodels``: of the latter.
     ``quotas`` (m,): what each holds of the uplink. ``merged`` (m,): whose updates the aggregation takes.
     ``arrivals``, ``departures``: how many have ``arrived`` and are ``gone``. ``uploads``: at the round's end; ``windows``: what a coupled
-    uplink did, kept where the radio is sampled.
+    uplink did, kept where the radio is sampled. ``changes_s``: a heap of moments at which devices leave, stop or change their site.
     """
 
     index: int
@@ -212,6 +212,7 @@ class Round:
     departures: int = 0
     uploads: Transfers = field(init=False)
     windows: list[Window] = field(default_factory=list)
+    changes_s: list[float] = field(init=False)
     last_event_s: float = field(init=False)
     end_s: float = np.nan
 
@@ -220,4 +221,5 @@ class Round:
         self.begun = self.works.round == self.index
         self.merged = np.zeros(len(self.begun), np.bool_)
         self.arrivals = int(self.works.arrived.sum())
+        self.changes_s = sorted(self.works.departure_s[np.isfinite(self.works.departure_s)].tolist())
         self.last_event_s = self.start_s

@@ -25,10 +25,16 @@ class UplinkProcess:
     """
 
     def __init__(
-        self, env: simpy.Environment, medium: Medium, completed: Callable[[int, float], None], *, keep_windows: bool = False
+        self,
+        env: simpy.Environment,
+        medium: Medium,
+        completed: Callable[[int, float], None],
+        *,
+        keep_windows: bool = False,
+        horizon: Callable[[], float] | None = None,
     ) -> None:
-        """Nothing to send yet."""
-        self._env, self._medium, self._completed, self._keep = env, medium, completed, keep_windows
+        """Nothing to send yet. ``horizon``: the next moment at which the senders change other than by a beginning; None: any next event."""
+        self._env, self._medium, self._completed, self._keep, self._horizon = env, medium, completed, keep_windows, horizon
         self.windows: list[Window] = []
         self._transfers: Transfers | None = None
         self._window: Window | None = None
@@ -152,13 +158,19 @@ class UplinkProcess:
             return
         now_s = float(transfers.settled_s[rows].min())
         self._medium.refuse_stall(transfers, self._begin_s, now_s)
-        self._window = window = self._medium.window(transfers, self._begin_s, now_s, self._env.peek())
+        self._window = window = self._medium.window(transfers, self._begin_s, now_s, self._until())
         if self._keep:
             self.windows.append(window)
         self._foresee(rows)
         if not self._medium.coupled:
             self._take_in(window)
         self._last_at(window.end_s, partial(self._go_on, window))
+
+    def _until(self) -> float:
+        """How far a coupled window may look."""
+        if self._horizon is None:
+            return float(self._env.peek())
+        return min(self._horizon(), float(self._coming_s[0]) if self._coming.size else np.inf)
 
     def _go_on(self, window: Window) -> None:
         if window is self._window:
