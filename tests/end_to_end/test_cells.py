@@ -84,7 +84,8 @@ def test_blocks_used_in_a_cell_are_not_more_than_it_has_and_bits_add_up(run):
 
 
 def test_interference_costs_bits(tmp_path):
-    still = {**CITY, "rounds": 1, "mobility": {"kind": "static"}, "round.policy.kind": "wait_all"}
+    still = {name: value for name, value in CITY.items() if not name.startswith("mobility")}
+    still |= {"rounds": 1, "mobility": {"kind": "static"}, "round.policy.kind": "wait_all"}
     loud, quiet = (city({**still, "cells.interference": heard}, tmp_path / str(heard)) for heard in (True, False))
     both = pd.concat([one.devices.set_index("device")["t_upload_s"] for one in (loud, quiet)], axis=1).dropna()
     assert (both.iloc[:, 0] >= both.iloc[:, 1] - 1e-9).all()
@@ -109,7 +110,10 @@ class Cut(BaseException):
     """Like a kill: nothing in the program catches it."""
 
 
-@pytest.mark.parametrize(("overrides", "cuts"), [(CITY, (1, 2)), (ASYNC, (2, 5, 9))])
+@pytest.mark.parametrize(
+    ("overrides", "cuts"),
+    [(CITY, (1,)), pytest.param(CITY, (0, 2), marks=pytest.mark.full), (ASYNC, (5,)), pytest.param(ASYNC, (2, 9), marks=pytest.mark.full)],
+)
 def test_cut_in_mid_upload_and_mid_handover_and_resumed(overrides, cuts, tmp_path, monkeypatch):
     whole = city(overrides, tmp_path / "whole")
     monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)  # a checkpoint after every round
@@ -132,8 +136,7 @@ def test_cut_in_mid_upload_and_mid_handover_and_resumed(overrides, cuts, tmp_pat
         resumed = resume(tmp_path / f"run{after}")
         assert resumed.manifest["fingerprint"] == whole.manifest["fingerprint"]
     if overrides is ASYNC:
-        assert any(sending for sending, _ in seen)
-        assert any(interrupted for _, interrupted in seen)
+        assert all(sending and interrupted for sending, interrupted in seen)
         assert whole.devices["retransmitted_bits"].max() > 0  # uploads did begin anew
 
 
@@ -145,24 +148,28 @@ def test_uploads_that_restart_take_longer_than_those_that_survive(tmp_path):
     assert survives["retransmitted_bits"].sum() == 0
 
 
-HIERARCHY = {"rounds": 4, "devices.count": 8, "round.edge_rounds": 2, "learning.model": {"kind": "mlp", "hidden": [8]}}
+HIERARCHY = {
+    "rounds": 3,
+    "devices.count": 8,
+    "round.edge_rounds": 2,
+    "learning.model": {"kind": "mlp", "hidden": [8]},
+    "learning.dataset.kind": "digits",
+}
 
 
 def test_hierarchical_runs_wait_for_the_cloud_after_every_second_round_and_resume(tmp_path, monkeypatch):
     scenario = cosim.Scenario.load("scenarios/hierarchical.yaml", overrides=HIERARCHY)
     whole = cosim.run(scenario, out=tmp_path / "whole")
     download_s = whole.devices.groupby("round")["t_download_s"].min()
-    assert (download_s[[2]] > download_s[[0, 1, 3]].max() + 0.04).all()  # twice the 20 ms to the cloud, and the model on the line
+    assert (download_s[[2]] > download_s[[0, 1]].max() + 0.04).all()  # twice the 20 ms to the cloud, and the model on the line
     monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)
-    for after in (1, 2, 3):
-        short = tmp_path / f"cut{after}"
-        cosim.run(scenario.model_copy(update={"rounds": after}), out=short)
-        assert resume(short, rounds=4).manifest["fingerprint"] == whole.manifest["fingerprint"]
+    cosim.run(scenario.model_copy(update={"rounds": 1}), out=tmp_path / "short")  # the edge servers' models differ
+    assert resume(tmp_path / "short", rounds=3).manifest["fingerprint"] == whole.manifest["fingerprint"]
 
 
 def test_one_edge_server_at_the_cloud_is_the_plain_scenario(tmp_path):
     """tau_edge = 1, one edge server, a line to the cloud that costs nothing: the tables of federated averaging, bit for bit."""
-    plain = {**HIERARCHY, "round.edge_rounds": 1, "rounds": 2, "network": {"links": [{"between": [f"site{i}", "cloud"]} for i in range(4)]}}
+    plain = {**HIERARCHY, "round.edge_rounds": 1, "rounds": 1, "network": {"links": [{"between": [f"site{i}", "cloud"]} for i in range(4)]}}
     links = [{"between": [f"site{i}", "edge"]} for i in range(4)] + [{"between": ["edge", "cloud"]}]
     edge = {**plain, "network": {"edge_servers": ["edge"], "links": links}}
     one, two = (

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
 from cosim.learn.pruner import Taylor
 from cosim.learn.server_optimizer import FedAdam
 from cosim.learn.servers import Server, average, join
+from cosim.learn.split import Split
 from cosim.learn.trainer import SGD
 from cosim.rng import Streams
 
@@ -15,10 +15,13 @@ EVERYONE = np.arange(6)
 WEST_EAST = np.array([0, 1, 0, 1, 1, 0])
 
 
-def learner(servers, **more):
-    return Federated(model=MLP(hidden=(8,)), trainer=SGD(personal_steps=1, global_steps=2), **more).start(
-        6, Streams(4), workers=1, servers=servers
-    )
+@pytest.fixture
+def learner(play):
+    def learner(servers, **more):
+        fields = {"model": MLP(hidden=(8,)), "split": Split(personal_layers=1), "trainer": SGD(personal_steps=1, global_steps=2), **more}
+        return play.federated(**fields).start(6, Streams(4), workers=1, servers=servers)
+
+    return learner
 
 
 def rounds(made, count, server, *, every=1, ratio=0.4):
@@ -34,7 +37,7 @@ def rounds(made, count, server, *, every=1, ratio=0.4):
 
 
 @pytest.mark.parametrize("more", [{}, {"pruner": Taylor(), "server_optimizer": FedAdam()}])
-def test_one_edge_server_and_every_round_a_cloud_round_is_plain_averaging_bit_for_bit(more):
+def test_one_edge_server_and_every_round_a_cloud_round_is_plain_averaging_bit_for_bit(learner, more):
     plain, edge = learner(1, **more), learner(1, **more)
     rounds(plain, 3, None)
     rounds(edge, 3, np.zeros(6, np.int64))
@@ -43,7 +46,7 @@ def test_one_edge_server_and_every_round_a_cloud_round_is_plain_averaging_bit_fo
     assert plain.evaluate(2).global_accuracy == edge.evaluate(2).global_accuracy
 
 
-def test_two_servers_joined_after_every_round_are_one_server():
+def test_two_servers_joined_after_every_round_are_one_server(learner):
     """Also where masks differ: each parameter is averaged over whoever kept it, at whichever server."""
     plain, two = learner(1), learner(2)
     one_update, two_update = rounds(plain, 2, None), rounds(two, 2, WEST_EAST)
@@ -51,7 +54,7 @@ def test_two_servers_joined_after_every_round_are_one_server():
     assert (one_update.coverage_min, one_update.uncovered_fraction) == (two_update.coverage_min, two_update.uncovered_fraction)
 
 
-def test_between_cloud_rounds_the_models_differ_and_after_one_they_do_not():
+def test_between_cloud_rounds_the_models_differ_and_after_one_they_do_not(learner):
     two = learner(2)
     rounds(two, 3, WEST_EAST, every=4)
     west, east = np.split(two.state()["shared"], 2)
@@ -62,7 +65,7 @@ def test_between_cloud_rounds_the_models_differ_and_after_one_they_do_not():
     assert not two.state()["mass"].any()
 
 
-def test_a_district_with_a_server_of_its_own_is_a_federation_of_its_own():
+def test_a_district_with_a_server_of_its_own_is_a_federation_of_its_own(learner):
     """Until the servers are joined nobody learns anything from the other district."""
     two, alone = learner(2), learner(1)
     rounds(two, 2, WEST_EAST, every=9)
@@ -76,7 +79,7 @@ def test_a_district_with_a_server_of_its_own_is_a_federation_of_its_own():
     np.testing.assert_array_equal(np.split(two.state()["shared"], 2)[0], alone.state()["shared"])
 
 
-def test_devices_are_tested_with_the_model_of_their_server():
+def test_devices_are_tested_with_the_model_of_their_server(learner):
     two, plain = learner(2), learner(1)
     rounds(two, 2, WEST_EAST, every=9, ratio=0.0)
     both = two.evaluate(1)
@@ -98,7 +101,7 @@ def test_the_average_weighs_each_parameter_by_who_kept_it():
     assert not any(server.mass.any() for server in servers)
 
 
-def test_a_state_goes_on_as_if_nothing_had_happened():
+def test_a_state_goes_on_as_if_nothing_had_happened(learner):
     made, twin = (learner(2, pruner=Taylor()) for _ in range(2))
     rounds(made, 2, WEST_EAST, every=9)
     twin.restore(made.state())
