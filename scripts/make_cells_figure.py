@@ -1,6 +1,7 @@
+# noqa: INP001 - a script, not a package
 """The figure of docs/cells.md: where a device on a line between two sites is handed over, and how ping-pong falls with hysteresis.
 
-    python scripts/make_cells_figure.py      # about 10 s; writes docs/img/handover.svg
+Writes docs/img/handover.svg in about 10 s.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HOVER = (
-    "device %{customdata[0]}: %{customdata[1]}<br>served by site %{customdata[6]}<br>pruning ratio %{customdata[2]}<br>bandwidth %{customdata[3]} MHz"
+    "device %{customdata[0]}: %{customdata[1]}<br>served by site %{customdata[6]}<br>pruning ratio %{customdata[2]}"
+    "<br>bandwidth %{customdata[3]} MHz"
     "<br>planned gain %{customdata[4]} dB<br>speed %{customdata[5]} m/s<extra></extra>"
 )
 MOST_FRAMES: Final = 120
