@@ -51,7 +51,7 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         uplink=scenario.uplink,
         downlink=scenario.downlink,
         backhaul=(backhaul := scenario.network.start(len(scenario.sites))),
-        edge_rounds=scenario.round.edge_rounds,
+        edge_rounds=scenario.network.edge_rounds,
         policy=scenario.round.policy,
         stop=scenario.stop,
         csi=scenario.round.csi,

@@ -54,7 +54,6 @@ class Round(Component):
     energy: EnergyBudget = Field(default_factory=EnergyBudget, description="what a device may spend on a round")
     csi: Annotated[CSI, Node("csi")] = default("csi", "ergodic")
     selection: Annotated[Selection, Node("selection")] = default("selection", "all")
-    edge_rounds: int = quantity(1, "", "tau_edge: rounds of the edge servers for each round of the cloud", ge=1, le=1_000_000)
 
 
 def _section(component: type[Component]) -> Any:
@@ -94,8 +93,6 @@ class Scenario(Component):
     @model_validator(mode="after")
     def _cells_fit(self) -> Self:
         """What one section says of the sites must fit what the others do."""
-        if self.round.edge_rounds > 1 and not self.network.edge_servers:
-            raise ValueError(f"round.edge_rounds: {self.round.edge_rounds} rounds of edge servers, but network.edge_servers names none")
         checks: dict[str, Callable[[], None]] = {
             "network": lambda: self.network.check(len(self.sites)),
             "uplink.kind": lambda: check_uplink(self.uplink, len(self.sites)),

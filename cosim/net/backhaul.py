@@ -37,11 +37,13 @@ class Network(Component):
     """The backhaul: a graph with a delay and a capacity on each link, or a constant delay between every site and the server.
 
     Nodes are ``site0``, ``site1``, ... in the order of ``sites``, the ``edge_servers``, and ``cloud``. Routes are the shortest by delay.
-    The server is the cloud; with edge servers, each site belongs to the nearest of them (see ``round.edge_rounds``).
+    The server is the cloud. With edge servers, each site belongs to the nearest of them; they aggregate every round, the cloud after every
+    ``edge_rounds``.
     """
 
     backhaul_delay_s: float = quantity(0.0, "s", "one-way delay between a site and the server, where there are no links", ge=0)
     edge_servers: Annotated[tuple[str, ...], Field(strict=False)] = quantity((), "", "names of the edge servers")
+    edge_rounds: int = quantity(1, "", "tau_edge: rounds of the edge servers for each round of the cloud", ge=1, le=1_000_000)
     links: Annotated[tuple[Link, ...], Field(strict=False)] | None = Field(None, description="the graph; null: every site has its own line")
 
     @model_validator(mode="after")
@@ -51,6 +53,8 @@ class Network(Component):
             raise ValueError(f"edge_servers {list(names)}: names must differ, and not be {CLOUD} or begin with site")
         if names and self.links is None:
             raise ValueError("edge_servers need links: which sites do they serve?")
+        if self.edge_rounds > 1 and not names:
+            raise ValueError(f"edge_rounds {self.edge_rounds}: rounds of edge servers, but edge_servers names none")
         if self.links is not None and self.backhaul_delay_s > 0:
             raise ValueError(f"backhaul_delay_s {self.backhaul_delay_s:g} s is for a network without links; delays stand in links")
         return self

@@ -151,7 +151,7 @@ def test_uploads_that_restart_take_longer_than_those_that_survive(tmp_path):
 HIERARCHY = {
     "rounds": 3,
     "devices.count": 8,
-    "round.edge_rounds": 2,
+    "network.edge_rounds": 2,
     "learning.model": {"kind": "mlp", "hidden": [8]},
     "learning.dataset.kind": "digits",
 }
@@ -169,7 +169,11 @@ def test_hierarchical_runs_wait_for_the_cloud_after_every_second_round_and_resum
 
 def test_one_edge_server_at_the_cloud_is_the_plain_scenario(tmp_path):
     """tau_edge = 1, one edge server, a line to the cloud that costs nothing: the tables of federated averaging, bit for bit."""
-    plain = {**HIERARCHY, "round.edge_rounds": 1, "rounds": 1, "network": {"links": [{"between": [f"site{i}", "cloud"]} for i in range(4)]}}
+    plain = {
+        **{k: v for k, v in HIERARCHY.items() if k != "network.edge_rounds"},
+        "rounds": 1,
+        "network": {"links": [{"between": [f"site{i}", "cloud"]} for i in range(4)]},
+    }
     links = [{"between": [f"site{i}", "edge"]} for i in range(4)] + [{"between": ["edge", "cloud"]}]
     edge = {**plain, "network": {"edge_servers": ["edge"], "links": links}}
     one, two = (
@@ -188,7 +192,7 @@ def test_one_edge_server_at_the_cloud_is_the_plain_scenario(tmp_path):
         ({"uplink.kind": "ideal"}, "uplink.kind: several sites need an uplink that hands out blocks"),
         ({"sites.3.x_m": 0}, "area.wrap_around: needs one site in the middle and six around it"),
         ({"mobility": {"kind": "recorded", "file": "traces/streets_12dev.csv"}}, "area.wrap_around: positions of a recorded trace"),
-        ({"round.edge_rounds": 2}, "round.edge_rounds: 2 rounds of edge servers, but network.edge_servers names none"),
+        ({"network.edge_rounds": 2}, "edge_rounds 2: rounds of edge servers, but edge_servers names none"),
         ({"cells.handover.hysteresis_db": -1}, "cells.handover.hysteresis_db = -1: must be >= 0"),
         ({"sites": []}, "at least one site"),
     ],

@@ -165,7 +165,10 @@ def test_python_makes_scenarios_too():
         ("area: {width_m: 1e400}", r"area.width_m = Infinity: must be a finite number"),
         ("area: {width_m: true}", r"area.width_m = true: must be a number"),
         ("area: [1, 2]", r"s.yaml:1:7: area = \[1, 2\]: must be a map \(key: value\)"),
-        ("area: {witdh_m: 5}", r"s.yaml:1:8: area.witdh_m = 5: unknown key; allowed: width_m, height_m; did you mean 'width_m'\?"),
+        (
+            "area: {witdh_m: 5}",
+            r"s.yaml:1:8: area.witdh_m = 5: unknown key; allowed: width_m, height_m, wrap_around; did you mean 'width_m'\?",
+        ),
         ("channel: {pathloss: {kind: umma}}", r"s.yaml:1:28: channel.pathloss.kind = \"umma\": unknown pathloss kind.*did you mean 'uma'"),
         ("channel: {pathloss: {carrier_hz: 3e9}}", r"s.yaml:1:21: channel.pathloss.kind: is missing; allowed: .*uma"),
         ("channel: {pathloss: {kind: uma, carier_hz: 3e9}}", r"1:33: channel.pathloss.carier_hz.*kind; did you mean 'carrier_hz'"),
