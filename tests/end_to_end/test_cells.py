@@ -152,6 +152,7 @@ HIERARCHY = {
     "rounds": 3,
     "devices.count": 8,
     "network.edge_rounds": 2,
+    "round.latency_threshold": 1.0,
     "learning.model": {"kind": "mlp", "hidden": [8]},
     "learning.dataset.kind": "digits",
 }
