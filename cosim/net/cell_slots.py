@@ -45,10 +45,14 @@ class Reserved(Scheduler):
         """As ``allocated``."""
         return whole_quotas(np.asarray(bandwidth_hz, np.float64) / self.block_hz, self.blocks, self.rotation_slots)
 
-    def owners(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
-        """The blocks of whoever sends; the others' stay idle."""
+    def counts(self, memory: Memory, turn: Turn) -> IntArray:  # noqa: ARG002
+        """How many blocks each of the m devices of the turn has (m,): none where it has nothing to send."""
         starts, ends = rotated(turn.quotas, np.array([turn.slot]), self.rotation_slots)
-        counts = np.where(turn.room > 0, (ends - starts)[0, turn.rows], 0)
+        return np.where(turn.room > 0, (ends - starts)[0, turn.rows], 0)
+
+    def owners(self, memory: Memory, turn: Turn) -> IntArray:
+        """The blocks of whoever sends, at their places; the others' stay idle."""
+        counts, starts = self.counts(memory, turn), rotated(turn.quotas, np.array([turn.slot]), self.rotation_slots)[0]
         owner = np.full(turn.free.size, -1)
         who = np.repeat(np.arange(counts.size), counts)
         owner[np.repeat(starts[0, turn.rows] - (np.cumsum(counts) - counts), counts) + np.arange(who.size)] = who
@@ -113,7 +117,7 @@ class _Cells:
 
 @final
 class CellSlots:
-    """Windows of many cells. One ends with the first slot in which an upload completes anywhere."""
+    """Windows of many cells. Whoever has sent everything leaves the blocks of the slots after that to others."""
 
     def __init__(
         self,
@@ -158,7 +162,7 @@ class CellSlots:
         cross = None if self._cross is None else self._cross.air(transfers, rows, (first, first + most), 0).snr_hz * self._scale
         slots = 0
         arrived = np.zeros((most + 1, rows.size))
-        while slots < most and (slots == 0 or all(run.left_bits.all() for _, run in runs.values())):
+        while slots < most and (slots == 0 or not runs or any(run.left_bits.any() for _, run in runs.values())):
             self._slot(first + slots, slots, runs, None if cross is None else cross[slots])
             slots += 1
             for places, run in runs.values():
