@@ -191,10 +191,10 @@ class FederatedLearner:
         rejected: list[int] = []
         arriving = self._updates(work, senders, mixing, train_loss, rejected)
         if len(self._servers) == 1:
-            merged = [self._merge(self._servers[0], (update for _, update in arriving))]
+            merged = [self._merge(self._servers[0], arriving)]
         else:
             came = list(arriving)
-            merged = [self._merge(each, [update for e, update in came if e == index]) for index, each in enumerate(self._servers)]
+            merged = [self._merge(each, [update for update in came if update.server == index]) for index, each in enumerate(self._servers)]
         keepers = np.sum([each.keepers[: self._masking.length] for each in merged], axis=0)
         if rejected and self._parameters.on_divergence == "stop":
             raise SimulationError(
@@ -233,8 +233,8 @@ class FederatedLearner:
         mixing: Mixing | None,
         train_loss: FloatArray,
         rejected: list[int],
-    ) -> Iterator[tuple[int, SharedUpdate]]:
-        """Train, keep what stays on the devices, and pass on what arrived and for which server, device by device in ascending order.
+    ) -> Iterator[SharedUpdate]:
+        """Train, keep what stays on the devices, and pass on what arrived, device by device in ascending order.
 
         ``senders``: scale of each device's update.
         """
@@ -254,7 +254,7 @@ class FederatedLearner:
                         newest = self._servers[ticket.server].shared
                         base = ticket.shared if mixing.reference == "own" else newest
                         received = mixed(received, ticket.mask, newest, base, senders[device])
-                    yield ticket.server, SharedUpdate(received, ticket.mask, weight)
+                    yield SharedUpdate(received, ticket.mask, weight, ticket.server)
 
     def _counted(self, device: int, examples: int | None) -> float:
         """w_k; of an update that counts for more or fewer samples than the device has, as the aggregator weighs these against those."""
