@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from cosim.watchdog import LIMIT_S, Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cosim.net.many_sites import ManySites
     from cosim.trace.checkpoint import Arrays
     from cosim.trace.manifest import RunStatus
     from cosim.trace.schema import TableName
@@ -40,18 +42,19 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
     """
     streams = Streams(scenario.seed)
     threshold = scenario.round.latency_threshold
-    site = scenario.sites[0]
     return Parts(
         rounds=scenario.rounds,
         streams=streams,
         devices=scenario.devices,
-        site=site,
+        sites=scenario.sites,
+        cells=scenario.cells,
         world=build_world(scenario),
         fading=scenario.channel.fading,
         compute=scenario.compute,
         uplink=scenario.uplink,
         downlink=scenario.downlink,
-        backhaul_delay_s=scenario.network.backhaul_delay_s,
+        backhaul=(backhaul := scenario.network.start(len(scenario.sites))),
+        edge_rounds=scenario.network.edge_rounds,
         policy=scenario.round.policy,
         stop=scenario.stop,
         csi=scenario.round.csi,
@@ -60,25 +63,38 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         threshold=Threshold(seconds=threshold) if isinstance(threshold, int | float) else Threshold(**threshold.model_dump()),
         prune_max=scenario.round.prune_max,
         energy=scenario.round.energy,
-        learner=scenario.learning.start(scenario.devices.count, streams, workers=workers or len(os.sched_getaffinity(0))),
+        learner=scenario.learning.start(
+            scenario.devices.count, streams, workers=workers or len(os.sched_getaffinity(0)), servers=backhaul.servers
+        ),
         record_events=scenario.trace.events,
         radio_interval_s=scenario.trace.radio_interval_s,
     )
 
 
-def build_world(scenario: Scenario) -> World:
+def build_world(scenario: Scenario) -> World | ManySites:
     """The world of this scenario alone: no learner, no allocator. Raises ScenarioError where its parts do not fit."""
-    return World(
-        streams=Streams(scenario.seed),
-        area=scenario.area,
-        site=scenario.sites[0],
-        devices=scenario.devices,
+    streams, area, devices = Streams(scenario.seed), scenario.area, scenario.devices
+    around = partial(
+        World,
+        streams=streams,
+        area=area,
+        devices=devices,
         mobility=scenario.mobility,
         channel=scenario.channel,
         compute=scenario.compute,
         availability=scenario.availability,
         band=band_of(scenario.uplink),
     )
+    if len(scenario.sites) == 1:
+        return around(site=scenario.sites[0])
+    from cosim.net.many_sites import ManySites
+    from cosim.net.shared_motion import SharedMotion
+    from cosim.net.wrap import Torus
+
+    torus = Torus.of(scenario.sites) if area.wrap_around else None
+    motion = SharedMotion(scenario.mobility.start((area.width_m, area.height_m), devices.count, streams), torus)
+    worlds = [around(site=site, site_index=index, motion=motion, torus=torus) for index, site in enumerate(scenario.sites)]
+    return ManySites(worlds, scenario.cells.handover, devices.count)
 
 
 def run(

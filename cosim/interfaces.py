@@ -706,19 +706,28 @@ class Learner(Protocol):
     begins its local work with the model of that moment; ``finish`` says that the work is done, ``cancel`` that
     it never will be; ``aggregate`` runs all finished tickets as one batch, keeps every personal part, and merges
     the updates of those that arrived. A ticket still unfinished stays pending: nobody sees its result yet.
+
+    Several servers have a model each, and merge the updates of those who began with it; ``join_servers`` makes one model of theirs.
     """
 
     def workload(self) -> Workload: ...
-    def pruning_cost(self) -> PruningCost | None:
-        """The pruning error as a function of the ratio, by the weights of this moment; None without weights."""
+    def pruning_cost(self, server: int = 0) -> PruningCost | None:
+        """The pruning error as a function of the ratio, by a server's weights of this moment; None without weights."""
         ...
 
-    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels: ...
+    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray, server: IntArray | None = None) -> Submodels:
+        """``server`` (devices,): whose model each of all devices is given; None: that of the only one."""
+        ...
+
     def start(self, round_index: int, device_id: int) -> None: ...
     def finish(self, device_id: int) -> None: ...
     def cancel(self, device_id: int) -> None: ...
     def aggregate(self, round_index: int, arrived: IntArray, mixing: Mixing | None = None) -> Update:
         """``mixing``: in the order of ``arrived``; None: updates enter as they are."""
+        ...
+
+    def join_servers(self) -> None:
+        """All servers get the average of their models, each parameter weighted by the devices that kept it since the last time."""
         ...
 
     def evaluate(self, round_index: int, *, final: bool = False) -> Evaluation:
@@ -735,6 +744,6 @@ class Learner(Protocol):
 class Learning(Protocol):
     """Role ``learning``."""
 
-    def start(self, devices: int, streams: Streams, *, workers: int) -> Learner:
-        """``workers``: training threads; any number gives the same bits."""
+    def start(self, devices: int, streams: Streams, *, workers: int, servers: int = 1) -> Learner:
+        """``workers``: training threads; any number gives the same bits. ``servers``: how many aggregate, each for itself."""
         ...

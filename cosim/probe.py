@@ -34,7 +34,7 @@ def sample(scenario: Scenario, device: int, *, duration_s: float, step_s: float)
     """The uplink of one device at times 0, step, 2 step, ... < duration, a row each.
 
     Columns: ``t_s, x_m, y_m, speed_m_s, gain_db`` (with small-scale fading, averaged over the band), ``mean_gain_db`` (without),
-    ``snr_db`` (all power over the whole uplink band, gap included), ``los``.
+    ``snr_db`` (all power over the whole uplink band, gap included), ``los``; of several sites also ``site``, which serves it.
 
     Raises:
         CosimError: there is no such device, or there would be too many rows.
@@ -48,7 +48,9 @@ def sample(scenario: Scenario, device: int, *, duration_s: float, step_s: float)
         raise CosimError(f"--duration {duration_s:g} s in steps of {step_s:g} s is {rows} rows; must be 1 to {_ROWS_MAX}")
     world, times, ids = build_world(scenario), np.asarray(np.arange(rows) * step_s), np.array([device])
     where, gain_db = world.large_scale(times, ids), to_db(world.gain(times, ids)[:, 0])
-    noise_dbm = THERMAL_NOISE_DBM_HZ + scenario.sites[0].noise_figure_db + to_db(scenario.uplink.bandwidth_hz)
+    site = world.serving(times, ids)[:, 0]
+    noise_figure_db = np.array([each.noise_figure_db for each in scenario.sites])[site]
+    noise_dbm = THERMAL_NOISE_DBM_HZ + noise_figure_db + to_db(scenario.uplink.bandwidth_hz)
     return pd.DataFrame(
         {
             "t_s": times,
@@ -59,6 +61,7 @@ def sample(scenario: Scenario, device: int, *, duration_s: float, step_s: float)
             "mean_gain_db": to_db(world.mean_gain(times, ids)[:, 0]),
             "snr_db": gain_db + scenario.devices.transmit_power_dbm - noise_dbm - to_db(scenario.uplink.gap),
             "los": where.los[:, 0],
+            **({"site": site} if len(scenario.sites) > 1 else {}),
         }
     )
 

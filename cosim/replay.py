@@ -27,14 +27,18 @@ if TYPE_CHECKING:
     from cosim.trace.run import Run
 
 
-def recorded_problem(run: Run, round_index: int) -> AllocationProblem:
-    """Problem (P) as it was posed in a round of a run, bit for bit. Raises RunError if the run has no such round."""
+def recorded_problem(run: Run, round_index: int, site: int = 0) -> AllocationProblem:
+    """Problem (P) of a site's cell as it was posed in a round of a run, bit for bit. Raises RunError where there is none."""
     scenario = Scenario.load(Path(run.directory) / "scenario.yaml")
     rounds = run.rounds[run.rounds["round"] == round_index]
     if rounds.empty:
         raise RunError(f"{run.directory} has no round {round_index}; it has {len(run.rounds)} rounds, from 0")
+    if not 0 <= site < len(scenario.sites):
+        raise RunError(f"{run.directory} has no site {site}; it has {len(scenario.sites)} sites, from 0")
     rows = run.devices[run.devices["round"] == round_index]
     rows = rows[rows["weight"].notna()]
+    rows = rows[rows["site"] == site] if len(scenario.sites) > 1 else rows
+    over_noise = np.array(rounds["over_noise_by_site"].iloc[0].split() or [0.0], float) if len(scenario.sites) > 1 else np.zeros(1)
     return AllocationProblem(
         round=round_index,
         device_ids=rows["device"].to_numpy(),
@@ -47,17 +51,17 @@ def recorded_problem(run: Run, round_index: int) -> AllocationProblem:
         prune_max=np.full(len(rows), scenario.round.prune_max),
         bandwidth_hz=scenario.uplink.usable_bandwidth_hz,
         latency_threshold_s=float(rounds["latency_threshold_s"].iloc[0]),
-        rate=_planning_rate(scenario),
+        rate=_planning_rate(scenario, site, float(over_noise[site])),
         energy=_energy(scenario, rows),
         pruning_cost=_pruning_cost(rounds["pruning_cost"].iloc[0] if "pruning_cost" in rounds else ""),
     )
 
 
-def _planning_rate(scenario: Scenario) -> Rate:
+def _planning_rate(scenario: Scenario, site: int, over_noise: float) -> Rate:
     rate = scenario.round.csi.planning_rate(scenario.uplink.link_rate, scenario.channel.fading)
     devices = scenario.devices
     if devices.power_control is not None:
-        snr_per_gain_hz = uplink_snr_per_gain_hz(devices, scenario.sites[0], scenario.uplink)
+        snr_per_gain_hz = uplink_snr_per_gain_hz(devices, scenario.sites[site], scenario.uplink) / (1.0 + over_noise)
         rate = devices.power_control.start(devices.transmit_power_dbm, snr_per_gain_hz).planning_rate(rate)
     return scenario.uplink.planning_rate(rate)
 

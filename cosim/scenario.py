@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, final
+from typing import Annotated, Any, Final, Self, final
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 
@@ -23,6 +23,7 @@ from cosim.errors import ScenarioError
 from cosim.interfaces import CSI, Allocator, Availability, Compute, Learning, Mobility, Selection, Uplink
 from cosim.messages import Where, explain
 from cosim.net.backhaul import Network
+from cosim.net.cells import Cells, check_uplink, check_wrap_around
 from cosim.net.channel import Channel
 from cosim.net.downlink import Downlink
 from cosim.net.energy import EnergyBudget
@@ -73,7 +74,7 @@ class Scenario(Component):
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
     stop: Stop = _section(Stop)
     area: Area = _section(Area)
-    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations; exactly one for now")
+    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations, each a cell")
     devices: Devices = _section(Devices)
     compute: Annotated[Compute, Node("compute")] = default("compute", "constant")
     availability: Annotated[Availability, Node("availability")] = default("availability", "always")
@@ -82,6 +83,7 @@ class Scenario(Component):
     uplink: Annotated[Uplink, Node("uplink")] = default("uplink", "ideal")
     downlink: Downlink = _section(Downlink)
     network: Network = _section(Network)
+    cells: Cells = _section(Cells)
     allocator: Annotated[Allocator, Node("allocator")] = default("allocator", "kkt")
     learning: Annotated[Learning, Node("learning")] = default("learning", "federated")
     round: Round = _section(Round)
@@ -89,12 +91,25 @@ class Scenario(Component):
 
     @field_validator("sites")
     @classmethod
-    def _one_site(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
-        if len(sites) != 1:
-            raise PydanticCustomError(
-                "sites", "must be a list of exactly one site, not {count}: several cells are not supported yet", {"count": len(sites)}
-            )
+    def _some_site(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+        if not sites:
+            raise PydanticCustomError("sites", "must be a list of at least one site")
         return sites
+
+    @model_validator(mode="after")
+    def _cells_fit(self) -> Self:
+        """What one section says of the sites must fit what the others do."""
+        checks: dict[str, Callable[[], None]] = {
+            "network": lambda: self.network.check(len(self.sites)),
+            "uplink.kind": lambda: check_uplink(self.uplink, len(self.sites)),
+            "area.wrap_around": lambda: check_wrap_around(self.area, self.sites, self.mobility),
+        }
+        for where, check in checks.items():
+            try:
+                check()
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
+        return self
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:

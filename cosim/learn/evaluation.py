@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -27,12 +27,14 @@ def evaluate(
     personal: Vector,
     masks: Mapping[int, Mask],
     pool: Executor,
+    own: Sequence[Vector] | None = None,
 ) -> Evaluation:
     """Accuracies of u (N + M,) with the personal parts (devices, P), on ``tests``, each device's indices in the test data.
 
     What lies before the first personal layer is the same for all, if unpruned: it runs once over all test images, and each device's
     other layers take from its output what they need. A device in ``masks`` also runs its own pruned global part. Devices with
-    a whole model of their own use that. A device without test data has accuracy NaN.
+    a whole model of their own use that. A device without test data has accuracy NaN. ``own``: each device's u, where that is not
+    ``shared``.
     """
     network, common = parts.network, parts.prefix
     u = views(shared, parts.shared)
@@ -50,10 +52,14 @@ def evaluate(
         if len(tests[k]) == 0:
             return np.nan, np.nan
         labels, v = data.test_labels[tests[k]], views(personal[k], parts.personal)
-        full = float(_correct(outputs(network, parts.joined(u, v), features[tests[k]], start=common), labels).mean())
+        if own is None:
+            logits = outputs(network, parts.joined(u, v), features[tests[k]], start=common)
+        else:
+            logits = outputs(network, parts.joined(views(own[k], parts.shared), v), data.test_images[tests[k]])
+        full = float(_correct(logits, labels).mean())
         if parts.copy or k not in masks or masks[k].all():
             return full, full
-        pruned = shared.copy()
+        pruned = (shared if own is None else own[k]).copy()
         pruned[: len(masks[k])] *= masks[k]
         logits = outputs(network, parts.joined(views(pruned, parts.shared), v), data.test_images[tests[k]])
         return float(_correct(logits, labels).mean()), full

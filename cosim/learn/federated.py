@@ -54,8 +54,8 @@ class Federated(Component):
         """The model cut in its shared and its personal part. Raises ValueError where that cannot be."""
         return Parts.of(self.model.network(self.dataset.image_shape, self.dataset.classes), self.split)
 
-    def start(self, devices: int, streams: Streams, *, workers: int) -> FederatedLearner:
+    def start(self, devices: int, streams: Streams, *, workers: int, servers: int = 1) -> FederatedLearner:
         """Load and deal the data, initialise the model; ``workers`` training threads, any number giving the same bits."""
         from cosim.learn.learner import FederatedLearner
 
-        return FederatedLearner(self, devices, streams, workers=workers)
+        return FederatedLearner(self, devices, streams, workers=workers, servers=servers)

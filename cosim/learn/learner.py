@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, NamedTuple, final
@@ -18,8 +18,10 @@ from cosim.learn.masking import masking
 from cosim.learn.mixing import mixed
 from cosim.learn.pruner import running_gradient
 from cosim.learn.remembered import Remembered
-from cosim.learn.roles import LocalResult, LocalTask, SharedUpdate
+from cosim.learn.roles import LocalResult, LocalTask, Merged, SharedUpdate
 from cosim.learn.rotation import FIRST, NONE, Turn
+from cosim.learn.servers import Server, average, join, restore
+from cosim.learn.servers import state as arrays_of
 from cosim.learn.submodel import narrowed, submodel, widened
 from cosim.learn.threads import in_order, training_threads
 from cosim.learn.tickets import Ticket, Tickets, pack, unpack
@@ -47,11 +49,11 @@ class _Outcome(NamedTuple):
 class FederatedLearner:
     """The run-time side of ``Federated``: see ``cosim.interfaces.Learner`` for how a round goes.
 
-    Held: u (N + M,), replaced and never changed in place; v (devices, P); what the server's optimiser remembers; for pruners that
-    need it a running gradient, (N,) on the server or (devices, N) on the devices, NaN where not known yet; the round's masks; tickets.
+    Held: the servers, each with a u (N + M,), and which of them each device belongs to; v (devices, P); for pruners that need it a running
+    gradient, (N,) on the server or (devices, N) on the devices, NaN where not known yet; the round's masks; tickets.
     """
 
-    def __init__(self, parameters: Federated, devices: int, streams: Streams, *, workers: int) -> None:
+    def __init__(self, parameters: Federated, devices: int, streams: Streams, *, workers: int, servers: int = 1) -> None:
         """Load and deal the data, initialise the model. Raises ScenarioError where the data cannot be had or dealt."""
         self._parameters, self._streams, self._workers = parameters, streams, workers
         self._parts = parameters.parts()
@@ -59,13 +61,17 @@ class FederatedLearner:
         data = parameters.dataset.load()
         self._shares = parameters.partition.deal(data, devices, streams)
         self._data = data if self._shares.data is None else self._shares.data
-        self._shared, personal = self._parts.initial(streams)
+        shared, personal = self._parts.initial(streams)
         self._personal = np.tile(personal, (devices, 1))
 
         pruner, trainer = parameters.pruner, parameters.trainer
         self._device_gradient = pruner.gradient_memory is not None and pruner.side == "device"
-        unknown = (devices, self._parts.prunable) if self._device_gradient else (self._parts.prunable,)
-        self._gradient = None if pruner.gradient_memory is None else np.full(unknown, np.nan, np.float32)
+        self._gradient = np.full((devices, self._parts.prunable), np.nan, np.float32) if self._device_gradient else None
+        known = pruner.gradient_memory is None or self._device_gradient
+        unknown = None if known else np.full(self._parts.prunable, np.nan, np.float32)
+        optimizer = parameters.server_optimizer
+        self._servers = [Server(shared, optimizer.start(len(shared)), unknown, np.zeros(len(shared))) for _ in range(servers)]
+        self._server_of = np.zeros(devices, np.int64)
 
         samples = np.array([len(share) for share in self._shares.train])
         steps = trainer.steps(samples, personal=self._parts.personal_parameters > 0)
@@ -76,7 +82,6 @@ class FederatedLearner:
         self._masking = masking(self._parts, pruner)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
-        self._server = parameters.server_optimizer.start(len(self._shared))
         self._submodel = Remembered(partial(submodel, parts=self._parts))
         self._masks: dict[int, Mask] = {}
         self._masks_round = -1
@@ -88,71 +93,79 @@ class FederatedLearner:
         """What a round costs each device, for planning."""
         return self._workload
 
-    def pruning_cost(self) -> PruningCost | None:
-        """The pruning error as a function of the ratio, by the weights of this moment: what masks made now would cost.
+    def pruning_cost(self, server: int = 0) -> PruningCost | None:
+        """The pruning error as a function of the ratio, by a server's weights of this moment: what masks made now would cost.
 
         Where devices rank weights by their own gradients, their mean stands for them; random masks cost rho on average.
         """
-        pruner, weights = self._parameters.pruner, self._shared[: self._parts.prunable]
-        gradient = self._gradient
-        if gradient is not None and self._device_gradient:
+        pruner, shared, gradient = self._parameters.pruner, self._servers[server].shared, self._servers[server].gradient
+        if self._gradient is not None:
+            gradient = self._gradient
             known = np.isfinite(gradient)
             gradient = np.divide(
                 np.where(known, np.abs(gradient), 0).sum(axis=0), known.sum(axis=0), where=known.any(axis=0), out=gradient[0] * np.nan
             )
-        importance = pruner.importance(weights, gradient, self._streams.generator("pruner"))
-        return self._masking.cost(self._shared, importance)
+        importance = pruner.importance(shared[: self._parts.prunable], gradient, self._streams.generator("pruner"))
+        return self._masking.cost(shared, importance)
 
-    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:
+    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray, server: IntArray | None = None) -> Submodels:
         """Fix the masks of a round from the model of this moment. Raises SimulationError for ratios outside [0, 1]."""
         if not ((prune_ratio >= 0) & (prune_ratio <= 1)).all():
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
+        if server is not None:
+            self._server_of = np.array(server)
         ids, rule = device_ids.tolist(), self._masking
         masks = list(self._new_masks(round_index, ids, prune_ratio.tolist()))
         self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
 
         kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
-        squares = np.square(self._shared[: rule.length], dtype=np.float64)
-        distinct = {id(mask): mask for mask in masks}
-        loss = {key: squares[~mask].sum() for key, mask in distinct.items()}
-        lost = np.array([loss[id(mask)] for mask in masks])
-        weight = self._weight[device_ids]
+        squares = [np.square(each.shared[: rule.length], dtype=np.float64) for each in self._servers]
+        own = self._server_of[device_ids]
+        distinct = {(e, id(mask)): mask for e, mask in zip(own.tolist(), masks, strict=True)}
+        loss = {key: squares[key[0]][~mask].sum() for key, mask in distinct.items()}
+        lost = np.array([loss[e, id(mask)] for e, mask in zip(own.tolist(), masks, strict=True)])
+        weight, entire = self._weight[device_ids], np.array([each.sum() for each in squares])
         return Submodels(
             device_ids=device_ids,
             prune_ratio=1.0 - (kept - rule.length + rule.removable) / rule.removable,
             payload_bits=self._upload.bits(kept).astype(np.float64),
             flops=rule.flops(self._work, device_ids, masks),
             pruning_error=float(weight @ lost),
-            pruning_bound=float(squares.sum() * (weight @ prune_ratio)),
+            pruning_bound=float(sum(entire[e] * (weight[own == e] @ prune_ratio[own == e]) for e in range(len(squares)))),
         )
 
     def _new_masks(self, round_index: int, device_ids: list[int], prune_ratio: list[float]) -> Iterator[Mask]:
         """The devices' masks; devices that must have the same one share it."""
         pruner, rule, turning = self._parameters.pruner, self._masking, self._parameters.pruner.turning
-        common = self._importance(round_index, device_ids[0]) if pruner.common and any(prune_ratio) else None
-        whole, made = np.ones(rule.length, np.bool_), dict[tuple[float, Turn], Mask]()
+        common: dict[int, NDArray[np.floating]] = {}
+        whole, made = np.ones(rule.length, np.bool_), dict[tuple[int, float, Turn], Mask]()
         for device, ratio in zip(device_ids, prune_ratio, strict=True):
             turn = Turn(device, round_index)
             if ratio == 0.0:
                 yield whole
-            elif common is None:
+            elif not pruner.common:
                 yield rule.mask(self._importance(round_index, device), ratio, turning, turn)
             else:
-                key = ratio, FIRST if turning == NONE else turn
+                server = int(self._server_of[device])
+                if server not in common:
+                    common[server] = self._importance(round_index, device)
+                key = server, ratio, FIRST if turning == NONE else turn
                 if key not in made:
-                    made[key] = rule.mask(common, ratio, turning, key[1])
+                    made[key] = rule.mask(common[server], ratio, turning, key[2])
                 yield made[key]
 
     def _importance(self, round_index: int, device: int) -> NDArray[np.floating]:
-        gradient = self._gradient[device] if self._device_gradient and self._gradient is not None else self._gradient
+        server = self._servers[self._server_of[device]]
+        gradient = server.gradient if self._gradient is None else self._gradient[device]
         rng = self._streams.generator("pruner", device, round_index)
-        return self._parameters.pruner.importance(self._shared[: self._parts.prunable], gradient, rng)
+        return self._parameters.pruner.importance(server.shared[: self._parts.prunable], gradient, rng)
 
     def start(self, round_index: int, device_id: int) -> None:
         """A device begins its local work with the model of this moment."""
         if round_index != self._masks_round or device_id not in self._masks:
             raise SimulationError(f"round {round_index}: device {device_id} starts work without a sub-model of this round")
-        self._tickets.start(Ticket(round_index, device_id, self._shared, self._masks[device_id]))
+        server = int(self._server_of[device_id])
+        self._tickets.start(Ticket(round_index, device_id, self._servers[server].shared, self._masks[device_id], server))
 
     def finish(self, device_id: int) -> None:
         """The device's local work is done."""
@@ -176,19 +189,42 @@ class FederatedLearner:
             work = {device: tickets[-1:] for device, tickets in work.items() if device in senders}
         train_loss = np.full(len(self._weight), np.nan)
         rejected: list[int] = []
-        merged = self._parameters.aggregator.merge(self._shared, self._updates(work, senders, mixing, train_loss, rejected))
-        keepers = merged.keepers[: self._masking.length]
-        if self._gradient is not None and not self._device_gradient:
-            change = (self._shared - merged.shared)[: self._parts.prunable]
-            known = keepers[: self._parts.prunable] > 0
-            self._gradient = self._running(self._gradient, np.where(known, change, np.float32(np.nan)))
+        arriving = self._updates(work, senders, mixing, train_loss, rejected)
+        if len(self._servers) == 1:
+            merged = [self._merge(self._servers[0], arriving)]
+        else:
+            came = list(arriving)
+            merged = [self._merge(each, [update for update in came if update.server == index]) for index, each in enumerate(self._servers)]
+        keepers = np.sum([each.keepers[: self._masking.length] for each in merged], axis=0)
         if rejected and self._parameters.on_divergence == "stop":
             raise SimulationError(
                 f"round {round_index}: the updates of devices {rejected} are not finite, and learning.on_divergence is stop; a smaller"
                 " learning rate may help"
             )
-        self._shared, self._server = self._parameters.server_optimizer.step(self._shared, merged, self._server)
+        for server, found in zip(self._servers, merged, strict=True):
+            server.shared, server.memory = self._parameters.server_optimizer.step(server.shared, found, server.memory)
         return Update(train_loss, np.array(rejected, np.int64), float(keepers.min()), float((keepers == 0).mean()))
+
+    def _merge(self, server: Server, updates: Iterable[SharedUpdate]) -> Merged:
+        """A server's average, and what it learns from it: the running gradient, and how much of each parameter was kept by whom."""
+        merged = self._parameters.aggregator.merge(server.shared, self._weighed(server, updates))
+        if server.gradient is not None:
+            change = (server.shared - merged.shared)[: self._parts.prunable]
+            known = merged.keepers[: self._parts.prunable] > 0
+            server.gradient = self._running(server.gradient, np.where(known, change, np.float32(np.nan)))
+        return merged
+
+    def _weighed(self, server: Server, updates: Iterable[SharedUpdate]) -> Iterator[SharedUpdate]:
+        """The same updates, whose weights are added to the server's mass where there are several servers."""
+        for update in updates:
+            if len(self._servers) > 1:
+                server.mass[: len(update.mask)] += update.weight * update.mask
+                server.mass[len(update.mask) :] += update.weight
+            yield update
+
+    def join_servers(self) -> None:
+        """All servers get the average of their models."""
+        join(self._servers)
 
     def _updates(
         self,
@@ -215,9 +251,10 @@ class FederatedLearner:
                     rejected.append(device)
                 elif received is not None and (weight := self._counted(device, outcome.examples)) > 0:
                     if mixing is not None:
-                        base = ticket.shared if mixing.reference == "own" else self._shared
-                        received = mixed(received, ticket.mask, self._shared, base, senders[device])
-                    yield SharedUpdate(received, ticket.mask, weight)
+                        newest = self._servers[ticket.server].shared
+                        base = ticket.shared if mixing.reference == "own" else newest
+                        received = mixed(received, ticket.mask, newest, base, senders[device])
+                    yield SharedUpdate(received, ticket.mask, weight, ticket.server)
 
     def _counted(self, device: int, examples: int | None) -> float:
         """w_k; of an update that counts for more or fewer samples than the device has, as the aggregator weighs these against those."""
@@ -285,19 +322,25 @@ class FederatedLearner:
         masks = self._masks if self._masks_round == round_index else {}
         with training_threads(self._workers) as pool:
             return evaluate(
-                self._parts, self._data, self._shares.test, shared=self._shared, personal=self._personal, masks=masks, pool=pool
+                self._parts,
+                self._data,
+                self._shares.test,
+                shared=average(self._servers),
+                personal=self._personal,
+                masks=masks,
+                pool=pool,
+                own=[self._servers[e].shared for e in self._server_of.tolist()] if len(self._servers) > 1 else None,
             )
 
     # --- checkpoints ------------------------------------------------------------------------------------
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Everything needed to go on, as named arrays. Tickets are kept untrained: training them later gives the same bits."""
-        gradient = np.empty(0, np.float32) if self._gradient is None else self._gradient.copy()
         return {
-            "shared": self._shared.copy(),
+            **arrays_of(self._servers),
+            **({} if self._gradient is None else {"gradient": self._gradient.copy()}),
             "personal": self._personal.copy(),
-            "server": self._server.copy(),
-            "gradient": gradient,
+            "server_of": self._server_of.copy(),
             "masks": pack(list(self._masks.values())),
             "masks_devices": np.array(list(self._masks), np.int64),
             "masks_round": np.array([self._masks_round]),
@@ -311,8 +354,8 @@ class FederatedLearner:
             if name not in state or (name in {"shared", "personal", "server", "gradient"} and state[name].shape != array.shape):
                 found = f"has shape {state[name].shape}, must have {array.shape}" if name in state else "is missing"
                 raise RunError(f"checkpoint of the learner: array {name!r} {found}; it belongs to another scenario")
-        self._shared, self._personal = np.array(state["shared"], np.float32), np.array(state["personal"], np.float32)
-        self._server = np.array(state["server"], np.float64)
+        restore(self._servers, state if self._gradient is None else {**state, "gradient": np.empty(0)})
+        self._personal, self._server_of = np.array(state["personal"], np.float32), np.array(state["server_of"], np.int64)
         self._gradient = None if self._gradient is None else np.array(state["gradient"], np.float32)
         masks = unpack(state["masks"], self._masking.length)
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))

@@ -28,7 +28,7 @@ class NetworkOnly(Component):
     global_flops: float = quantity(8.82e8, "FLOP", "work of a round in the unpruned global part", ge=0)
     personal_flops: float = quantity(6.45e6, "FLOP", "work of a round in the personal part", ge=0)
 
-    def start(self, devices: int, streams: Streams, *, workers: int) -> NetworkOnlyLearner:  # noqa: ARG002 - role
+    def start(self, devices: int, streams: Streams, *, workers: int, servers: int = 1) -> NetworkOnlyLearner:  # noqa: ARG002 - role
         """A learner for ``devices`` equal devices; nothing is random and nothing needs threads."""
         return NetworkOnlyLearner(self.workload(devices))
 
@@ -59,10 +59,16 @@ class NetworkOnlyLearner:
         """What a round costs."""
         return self._workload
 
-    def pruning_cost(self) -> None:
+    def pruning_cost(self, server: int = 0) -> None:
         """No weights, no error."""
 
-    def assign(self, round_index: int, device_ids: IntArray, prune_ratio: FloatArray) -> Submodels:  # noqa: ARG002 - role
+    def assign(
+        self,
+        round_index: int,  # noqa: ARG002 - role
+        device_ids: IntArray,
+        prune_ratio: FloatArray,
+        server: IntArray | None = None,  # noqa: ARG002
+    ) -> Submodels:
         """Payload and work at exactly the ratios asked for: N is not cut into whole parameters."""
         work, kept = self._workload, 1.0 - prune_ratio
         return Submodels(
@@ -91,6 +97,9 @@ class NetworkOnlyLearner:
             coverage_min=np.nan,
             uncovered_fraction=np.nan,
         )
+
+    def join_servers(self) -> None:
+        """Nothing to average."""
 
     def evaluate(self, round_index: int, *, final: bool = False) -> Evaluation:  # noqa: ARG002 - role
         """Nothing to test."""

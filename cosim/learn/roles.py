@@ -221,11 +221,12 @@ class Pruner(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class SharedUpdate:
-    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask as in ``LocalTask``, and its weight > 0."""
+    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask as in ``LocalTask``, its weight > 0, and which ``server`` it is for."""
 
     shared: Vector
     mask: Mask
     weight: float
+    server: int = 0
 
 
 @final

@@ -16,12 +16,13 @@ from cosim.learn.layers import Mask, Vector
 @final
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """One device's local work of one round; ``shared`` and ``mask`` are references, nobody writes to them."""
+    """One device's local work of one round, for a server; ``shared`` and ``mask`` are references, nobody writes to them."""
 
     round: int
     device: int
     shared: Vector
     mask: Mask
+    server: int = 0
 
 
 @final
@@ -70,6 +71,7 @@ class Tickets:
         return {
             "ticket_rounds": np.array([ticket.round for ticket in tickets], np.int64),
             "ticket_devices": np.array([ticket.device for ticket in tickets], np.int64),
+            "ticket_servers": np.array([ticket.server for ticket in tickets], np.int64),
             "ticket_finished": np.arange(len(tickets)) < len(self._finished),
             "ticket_models": np.array([number[id(ticket.shared)] for ticket in tickets], np.int64),
             "ticket_masks": pack([ticket.mask for ticket in tickets]),
@@ -80,10 +82,11 @@ class Tickets:
         """Replace all tickets by those of ``state``; masks have length ``prunable``."""
         models = list(np.array(state["models"], np.float32))
         masks = unpack(state["ticket_masks"], prunable)
-        columns = (state[name].tolist() for name in ("ticket_rounds", "ticket_devices", "ticket_finished", "ticket_models"))
+        names = ("ticket_rounds", "ticket_devices", "ticket_servers", "ticket_finished", "ticket_models")
+        columns = (state[name].tolist() for name in names)
         self._finished, self._pending = [], {}
-        for (number, device, finished, model), mask in zip(zip(*columns, strict=True), masks, strict=True):
-            ticket = Ticket(number, device, models[model], mask)
+        for (number, device, server, finished, model), mask in zip(zip(*columns, strict=True), masks, strict=True):
+            ticket = Ticket(number, device, models[model], mask, server)
             if finished:
                 self._finished.append(ticket)
             else:

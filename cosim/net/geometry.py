@@ -13,10 +13,17 @@ from cosim.net.power import OpenLoop
 
 @final
 class Area(Component):
-    """The rectangle [0, width] x [0, height] in which devices move."""
+    """The rectangle [0, width] x [0, height] in which devices move.
+
+    With ``wrap_around``, seven hexagonal cells, sites.0 in the middle, are repeated over the plane: a device that leaves the cluster on
+    one side comes in on the other, and every site is heard from the nearest of its images. Devices move in the rectangle and are folded
+    onto the cluster; uniform positions stay uniform if sites.1 lies in x from sites.0 at a distance D, and the rectangle is 7 D wide and a
+    whole number of sqrt(3)/2 D high.
+    """
 
     width_m: float = quantity(1000.0, "m", "extent in x", gt=0, le=1e6)
     height_m: float = quantity(1000.0, "m", "extent in y", gt=0, le=1e6)
+    wrap_around: bool = quantity(False, "", "seven hexagonal cells are repeated over the plane")
 
 
 @final

@@ -91,6 +91,11 @@ class Harq:
         found = found.some(sending[found.rows])
         return found if found.rows.size else None
 
+    def forget(self, rows: IntArray) -> None:
+        """Rows have left this site: what it has of their undecoded blocks is lost, and their bits are as if they had never been sent."""
+        self.in_flight_bits[rows] = 0.0
+        self.due = {slot: found for slot, sent in self.due.items() if (found := sent.some(~np.isin(sent.rows, rows))).rows.size}
+
     def receive(self, sent: Sent, failed: BoolArray, again_in: int, attempts: int) -> tuple[IntArray, FloatArray]:
         """Rows and bits (k,) that arrive: those that did not fail. What failed is due again, at most ``attempts`` times in all.
 

@@ -23,6 +23,7 @@ from cosim.net.uplink_slots import Ahead, Slots
 
 if TYPE_CHECKING:
     from cosim.interfaces import Band, FloatArray, GainSource, IntArray, ReservedUplink, SubbandGains, Uplink
+    from cosim.net.cell_slots import CellSlots
     from cosim.net.power import PowerLaw
     from cosim.net.uplink_schedulers import Scheduler
     from cosim.rate import Rate
@@ -53,21 +54,27 @@ class Medium:
         *,
         law: PowerLaw | None = None,
         streams: Streams | None = None,
+        cells: CellSlots | None = None,
     ) -> None:
         """``uplink`` schedules the band (the downlink passes an `Ideal` one); ``subbands``: what differs over it; ``law``: power control.
 
-        ``streams``: where transport blocks have their luck from; only they need any.
+        ``streams``: where transport blocks have their luck from; only they need any. ``cells``: the slots of many cells, each with it.
         """
         self.uplink, self._law = uplink, law
         self._gain = channel.gain if subbands is None else subbands.gain
         self._channel = channel
         self._band = None if subbands is None else subbands.band
-        self._slots: FlatSlots | Slots | None = None
-        if uplink.coupled:
+        self._slots: FlatSlots | Slots | CellSlots | None = cells
+        if uplink.coupled and cells is None:
             scheduler, ahead = cast("Scheduler", uplink), Ahead(self._gain, channel, law, uplink.slot_s)
             chances = SlotChances(cast("Streams", streams)) if isinstance(uplink.rate, TransportBlocks) else None
             fluid = subbands is None and chances is None
             self._slots = FlatSlots(scheduler, ahead) if fluid else Slots(scheduler, ahead, chances)
+
+    @property
+    def coupled(self) -> bool:
+        """Whether what somebody may send depends on who else sends, here or in other cells."""
+        return self._slots is not None
 
     def next_edge_s(self, now_s: float) -> float:
         """The first slot edge at or after a moment."""

@@ -22,7 +22,8 @@ class Transfers:
 
     ``backlog_bits``: what is still to arrive at ``settled_s``; ``sending``: is on the air now; ``done``: nothing to come from it any more.
     Sums until ``settled_s``: ``airtime_s``, time spent in slots with bandwidth, counted at the share of its greatest power that a device
-    used; ``held_hz_s``, the bandwidth that it held, over time; ``again_bits``, retransmissions. ``memory``: of a coupled uplink.
+    used; ``held_hz_s``, the bandwidth that it held, over time; ``again_bits``, retransmissions. ``memory``: of a coupled uplink;
+    ``share_hz`` (n,): bandwidths that quotas come from, where devices may take them to other cells.
     """
 
     device_ids: IntArray
@@ -36,6 +37,7 @@ class Transfers:
     held_hz_s: FloatArray
     again_bits: FloatArray
     memory: Memory | None = None
+    share_hz: FloatArray | None = None
 
     @staticmethod
     def of(device_ids: IntArray, quotas: FloatArray, snr_per_gain_hz: float | FloatArray, bits: FloatArray) -> Transfers:

@@ -110,7 +110,7 @@ class Slots:
         transfers.memory = transfers.memory or Memory.fresh(transfers.done.size)
         most = self._ahead.reach(transfers, rows, first, most, uplink.report_delay_slots)
         air = self._ahead.air(transfers, rows, (first, first + most), uplink.report_delay_slots)
-        kind = _Fluid if self._chances is None else _Blocks
+        kind = Fluid if self._chances is None else TransportRun
         run = kind(uplink, transfers, rows, air, self._chances)
         arrived = np.zeros((most + 1, rows.size))
         begun, slots = run.left_bits.copy(), 0
@@ -127,7 +127,7 @@ class Slots:
         return Window(edges_s, place, slope, total)
 
 
-class _Run:
+class Run:
     """The slots of one window: ``left_bits`` (m,) that have not arrived yet; ``slope`` (4, T, m) as in the window."""
 
     def __init__(self, uplink: Scheduler, transfers: Transfers, rows: IntArray, air: Air, chances: Chances | None) -> None:
@@ -167,27 +167,46 @@ class _Run:
 
     def slot(self, slot: int, i: int) -> None:
         """Slot number ``slot``, the i-th of the window."""
+        self.receive(slot, i, self.decide(slot, i), None)
+
+    def decide(self, slot: int, i: int) -> IntArray:
+        """Who sends on each block (N,), -1 for nobody."""
         raise NotImplementedError
+
+    def receive(self, slot: int, i: int, owner: IntArray, loss: FloatArray | None) -> None:
+        """What then arrives; ``loss`` (N,): N0 / (N0 + I) on each block, None where nobody else is heard."""
+        raise NotImplementedError
+
+    def density(self, i: int, owner: IntArray) -> FloatArray:
+        """Power per Hz with which devices (m,) then send, as a share of their greatest power [1/Hz]."""
+        counts = np.bincount(owner[owner >= 0], minlength=self._rows.size)
+        return self._share(i, counts) / (np.maximum(counts, 1) * self._uplink.block_hz)
 
 
 @final
-class _Fluid(_Run):
+class Fluid(Run):
     """Bits flow at the rate function's value for what a device holds."""
 
-    def slot(self, slot: int, i: int) -> None:
+    def decide(self, slot: int, i: int) -> IntArray:
+        return self._uplink.owners(self._memory, self._turn(slot, i, self.left_bits > 0, self._all))
+
+    def receive(self, slot: int, i: int, owner: IntArray, loss: FloatArray | None) -> None:  # noqa: ARG002
         uplink = self._uplink
-        owner = uplink.owners(self._memory, self._turn(slot, i, self.left_bits > 0, self._all))
         used = np.flatnonzero(owner >= 0)
         counts = np.bincount(owner[used], minlength=self._rows.size)
         share = self._share(i, counts)
+        heard = None if loss is None or (loss[used] == 1.0).all() else loss[used]
         if self._flat:
             held = np.flatnonzero(counts)
             rate: FloatArray = np.zeros(counts.size)
             rate[held] = uplink.rate.value(counts[held] * uplink.block_hz, (self._air.snr_hz[i] * share)[held])
-        else:
+        if heard is not None or not self._flat:
             who = owner[used]
-            parts = uplink.rate.value(uplink.block_hz, self._air.snr_hz[i, who, used] * (share / np.maximum(counts, 1))[who])
-            rate = np.asarray(np.bincount(who, parts, counts.size), np.float64)
+            snr_hz = self._air.snr_hz[i, who] if self._flat else self._air.snr_hz[i, who, used]
+            snr_hz = snr_hz * (share / np.maximum(counts, 1))[who]
+            parts = uplink.rate.value(uplink.block_hz, snr_hz if heard is None else snr_hz * heard)
+            apart = np.asarray(np.bincount(who, parts, counts.size), np.float64)
+            rate = apart if heard is None or not self._flat else np.where(np.bincount(who, heard < 1.0, counts.size) > 0, apart, rate)
         rate *= uplink.useful
         uplink.learn(self._memory, self._rows, rate)
         self._on_air(i, counts, share)
@@ -196,12 +215,15 @@ class _Fluid(_Run):
 
 
 @final
-class _Blocks(_Run):
+class TransportRun(Run):
     """Transport blocks: first those to be sent again, then new ones on what is free. A device sends one block in a slot."""
 
-    def slot(self, slot: int, i: int) -> None:
-        uplink, harq, link = self._uplink, self._memory.harq, self._link
-        again = harq.take(slot, self._transfers.sending)
+    _again: Sent | None
+    _fresh: IntArray
+
+    def decide(self, slot: int, i: int) -> IntArray:
+        harq = self._memory.harq
+        again = self._again = harq.take(slot, self._transfers.sending)
         free = self._all.copy()
         able = self.left_bits - harq.in_flight_bits[self._rows] > _DUST_BITS
         owner = np.full(free.size, -1)
@@ -209,9 +231,12 @@ class _Blocks(_Run):
             places = self._rows.searchsorted(again.rows)
             old = np.repeat(places, again.blocks)
             owner[: old.size], free[: old.size], able[places] = old, False, False
-        new = uplink.owners(self._memory, self._turn(slot, i, able, free))
-        sent = self._new(i, new)
-        owner = np.maximum(owner, new)
+        self._fresh = self._uplink.owners(self._memory, self._turn(slot, i, able, free))
+        return np.asarray(np.maximum(owner, self._fresh))
+
+    def receive(self, slot: int, i: int, owner: IntArray, loss: FloatArray | None) -> None:
+        uplink, harq, link, again = self._uplink, self._memory.harq, self._link, self._again
+        sent = self._new(i, self._fresh)
         used = np.flatnonzero(owner >= 0)
         counts = np.bincount(owner[used], minlength=self._rows.size)
         share = self._share(i, counts)
@@ -222,11 +247,14 @@ class _Blocks(_Run):
         uplink.learn(self._memory, self._rows, fresh / uplink.slot_s)
         self._on_air(i, counts, share)
         if again is not None:
-            self.slope[AGAIN, i, places] = again.payload_bits / uplink.slot_s
+            self.slope[AGAIN, i, self._rows.searchsorted(again.rows)] = again.payload_bits / uplink.slot_s
             sent = again if sent is None else again.and_also(sent)
         if sent is None:
             return
-        sent = sent.sent_again(self._effective(sent, owner, used, self._block_sinr(self._air.snr_hz[i], share, counts)))
+        sinr = self._block_sinr(self._air.snr_hz[i], share, counts)
+        if loss is not None and not (loss[used] == 1.0).all():
+            sinr = (sinr[:, None] if self._flat else sinr) * loss
+        sent = sent.sent_again(self._effective(sent, owner, used, sinr))
         assert self._chances is not None
         failed = sent.failed(self._chances.of(slot, self._transfers.device_ids[sent.rows]))
         rows, bits = harq.receive(sent, failed, slot + link.harq_delay_slots, link.harq_attempts)
@@ -262,7 +290,7 @@ class _Blocks(_Run):
     def _effective(self, sent: Sent, owner: IntArray, used: IntArray, sinr: FloatArray) -> FloatArray:
         """Effective SINR (k,) of the blocks sent, each by its own MCS."""
         places = self._rows.searchsorted(sent.rows)
-        if self._flat:
+        if sinr.ndim == 1:
             return sinr[places]
         beta = np.zeros(self._rows.size)
         beta[places] = EESM_BETA[sent.mcs]

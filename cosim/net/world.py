@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         Mobility,
         Motion,
         SelectiveProcess,
+        Trajectories,
     )
     from cosim.net.channel import Channel
     from cosim.net.geometry import Area, Devices, Site
+    from cosim.net.wrap import Torus
     from cosim.rng import Streams
 
 _GRID_HZ: Final = 10
@@ -91,8 +93,12 @@ class World:
         availability: Availability,
         band: Band = Band(1.0, 1),  # noqa: B008 - frozen
         site_index: int = 0,
+        motion: Trajectories | None = None,
+        torus: Torus | None = None,
     ) -> None:
         """Join the parts; ``band``: over which a selective fading differs; ``site_index`` names the site's random fields.
+
+        ``motion``: that of the devices, where it has been started already; ``torus``: on which they are, if the plane wraps.
 
         Raises:
             ScenarioError: the antenna heights are outside the path-loss model's range.
@@ -101,7 +107,8 @@ class World:
         self._pathloss, self._channel = channel.pathloss, channel
         self._least_m, self._greatest_m = channel.pathloss.distance_range_m
         self._check_heights()
-        self._motion = mobility.start((area.width_m, area.height_m), devices.count, streams)
+        self._motion = motion or mobility.start((area.width_m, area.height_m), devices.count, streams)
+        self._torus, self._place_m = torus, np.array([site.x_m, site.y_m])
         self._wavelength_m = SPEED_OF_LIGHT_M_S / channel.pathloss.carrier_hz
         softness = soft_transition(self._wavelength_m) if channel.los_transition == "smooth" else 0.0
         self._sight = sight_field(channel.pathloss.los_correlation_m, site_index, streams, softness)
@@ -133,15 +140,16 @@ class World:
         either raises a CosimWarning.
         """
         motion = self.motion(times_s, device_ids)
-        distance = np.hypot(motion.x_m - self._site.x_m, motion.y_m - self._site.y_m)
+        x_m, y_m = (motion.x_m, motion.y_m) if self._torus is None else self._torus.seen(motion.x_m, motion.y_m, self._place_m)
+        distance = np.hypot(x_m - self._site.x_m, y_m - self._site.y_m)
         outside = np.maximum(distance - self._indoors.depth_m[device_ids], 0.0)
-        sight = self._sight.weight(motion.x_m, motion.y_m, self._pathloss.los_probability(outside, self._devices.height_m))
+        sight = self._sight.weight(x_m, y_m, self._pathloss.los_probability(outside, self._devices.height_m))
         los = sight > 0.5
         within = self._clamp(distance)
-        loss_db, shadowing_db = self._losses(motion, within, los, device_ids)
+        loss_db, shadowing_db = self._losses((x_m, y_m), within, los, device_ids)
         mixed = (sight > 0.0) & (sight < 1.0)
         if mixed.any():
-            loss_db, shadowing_db = self._mix(sight, los, (loss_db, shadowing_db), self._losses(motion, within, ~los, device_ids))
+            loss_db, shadowing_db = self._mix(sight, los, (loss_db, shadowing_db), self._losses((x_m, y_m), within, ~los, device_ids))
         loss_db = loss_db + self._indoors.loss_db[device_ids]
         gain_db = self._site.antenna_gain_dbi + self._devices.antenna_gain_dbi - loss_db - shadowing_db
         return LargeScale(motion.x_m, motion.y_m, motion.speed_m_s, distance, los, sight, loss_db, shadowing_db, gain_db)
@@ -198,6 +206,10 @@ class World:
         """First time (n,) > ``time_s`` at which a device comes or goes; inf if never."""
         return self._availability.next_change_s(time_s, device_ids)
 
+    def serving(self, times_s: FloatArray, device_ids: IntArray) -> IntArray:
+        """Serving site (T, n): there is only this one, 0."""
+        return np.zeros((len(times_s), len(device_ids)), np.int64)
+
     def _mean_gain(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
         return from_db(self._grid.at(times_s, device_ids))
 
@@ -211,11 +223,13 @@ class World:
         gain = self._mean_gain(times_s, device_ids)
         return gain if self._outage is None else gain * self._outage.at(times_s, device_ids)
 
-    def _losses(self, motion: Motion, distance_m: FloatArray, los: BoolArray, device_ids: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Path loss and shadowing [dB] in a state of sight; arrays (T, n)."""
+    def _losses(
+        self, places_m: tuple[FloatArray, FloatArray], distance_m: FloatArray, los: BoolArray, device_ids: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Path loss and shadowing [dB] in a state of sight; arrays (T, n). ``places_m``: x and y as the site sees them."""
         heights = self._site.height_m, self._devices.height_m
         loss_db = self._pathloss.loss_db(distance_m, los, *heights, np.broadcast_to(self._chance[device_ids], distance_m.shape))
-        return loss_db, self._shadowing.loss_db(motion.x_m, motion.y_m, los, self._sigma_db(distance_m, los, device_ids))
+        return loss_db, self._shadowing.loss_db(*places_m, los, self._sigma_db(distance_m, los, device_ids))
 
     def _sigma_db(self, distance_m: FloatArray, los: BoolArray, device_ids: IntArray) -> FloatArray:
         """Standard deviation of the shadowing [dB]; arrays (T, n)."""

@@ -101,13 +101,23 @@ class RunPlots:
         """Where the devices went, from recorded samples if there are any, dots being where they began; triangles are the sites."""
         samples = self._run.radio if len(self._run.radio) else self._run.devices
         ax = axes(ax, x="x [m]", y="y [m]", height_in=3.2)
-        for index, (_, path) in enumerate(samples.groupby("device")):
+        for index, (_, way) in enumerate(samples.groupby("device")):
+            path = self._unfolded(way)
             ax.plot(path["x_m"], path["y_m"], linewidth=0.7, alpha=0.8, color=COLOURS[index % 6])
             ax.plot(path["x_m"].iloc[:1], path["y_m"].iloc[:1], ".", markersize=4, color=COLOURS[index % 6])
         for site in self._run.scenario["sites"]:
             ax.plot(site["x_m"], site["y_m"], "^", markersize=7, color=COLOURS[6])
         ax.set_aspect("equal", adjustable="datalim")
         return ax
+
+    def _unfolded(self, way: pd.DataFrame) -> pd.DataFrame:
+        """A device's positions, with a gap where it leaves a plane that wraps on one side and comes in on the other."""
+        if not self._run.scenario["area"].get("wrap_around"):
+            return way
+        sites = self._run.scenario["sites"]
+        apart_m = np.hypot(sites[1]["x_m"] - sites[0]["x_m"], sites[1]["y_m"] - sites[0]["y_m"])
+        jumps = np.hypot(way["x_m"].diff(), way["y_m"].diff()) > apart_m
+        return way.assign(x_m=way["x_m"].mask(jumps))
 
     def snr(self, devices: tuple[int, ...] = (0,), ax: Axes | None = None) -> Axes:
         """SNR of some devices over time, from recorded samples. Raises ValueError where there are none."""

@@ -98,6 +98,7 @@ def _header(run: Run, name: str) -> str:
     facts = {
         "seed": manifest.get("seed"),
         "devices": run.devices["device"].nunique(),
+        **({"sites": sites} if (sites := len(run.scenario.get("sites") or [])) > 1 else {}),
         "allocator": _kind(run, "allocator"),
         "learning": _kind(run, "learning"),
         "uplink": _kind(run, "uplink"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from functools import partial
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,14 @@ import simpy
 
 from cosim.errors import SimulationError
 from cosim.interfaces import Mixing
-from cosim.net.transfer import Medium, Transfers
+from cosim.net.handover import TIE_S
+from cosim.net.transfer import Transfers
 from cosim.policy.state import AtWork, RoundState
+from cosim.simulation.backhaul import exchanged, forward, model_delay_s
+from cosim.simulation.cells import air, handovers_in, moments
 from cosim.simulation.charge import awake, charge, drain, next_online_s
 from cosim.simulation.events import round_events
-from cosim.simulation.plan import plan_round
+from cosim.simulation.plan import Known, plan_round
 from cosim.simulation.records import UPLOAD_FIELDS, Round, State, Works
 from cosim.simulation.rows import device_rows, outcomes, radio_rows, round_row
 from cosim.simulation.uplink_process import UplinkProcess
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     Process = Generator[simpy.Event, None, None]
 
 _LEARNER = "learner/"
+_WATCH_S = 1.0
+"""Handovers are looked for so far ahead."""
 _EMPTY_S = 1e-9
 """Airtime that rounding may leave of a battery [s]."""
 STALE_PLAN = (
@@ -66,13 +72,15 @@ class Simulation:
         """
         self._parts, self._trace, self._progress, self._checkpoint = parts, trace, progress, checkpoint
         battery_j = None if parts.devices.battery is None else parts.devices.battery.initial_j(parts.devices.count, parts.streams)
-        self.state = State.initial(parts.devices.count, battery_j) if start is None else State.of(start)
+        fresh = State.initial(parts.devices.count, battery_j, sites=len(parts.sites), links=len(parts.backhaul.delay_s))
+        self.state = fresh if start is None else State.of(start)
         if start is not None:
             parts.learner.restore({name[len(_LEARNER) :]: array for name, array in start.items() if name.startswith(_LEARNER)})
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
-        uplink = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law, streams=parts.streams)
-        keep = parts.uplink.coupled and parts.radio_interval_s is not None
-        self._uplink = UplinkProcess(self._env, uplink, self._upload_done, keep_windows=keep)
+        self._cells, self._medium = air(parts)
+        keep = self._medium.coupled and parts.radio_interval_s is not None
+        horizon = None if self._cells is None else self._next_change_s
+        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=horizon)
         self._news = self._env.event()
         self._round: Round | None = None
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
@@ -127,28 +135,34 @@ class Simulation:
 
     def _begin(self, index: int, now_s: float) -> Round:
         parts, others = self._parts, self.state.works
+        model_s = model_delay_s(parts, self.state, now_s)
         with self._timed("plan"):
-            plan = plan_round(parts, index, now_s, self._online(), others)
+            plan = plan_round(parts, index, now_s, Known(self._online(), others, model_s, self.state.over_noise))
+        server = parts.backhaul.server_of[plan.site]
         with self._timed("training"):
-            submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected])
+            submodels = parts.learner.assign(index, plan.selected_ids, plan.allocation.prune_ratio[plan.allocation.selected], server)
         with self._timed("radio"):
-            begun, factor = self._ask(plan, submodels, index, now_s)
+            begun, factor = self._ask(plan, submodels, index, now_s, now_s + model_s)
         works = others.with_others(begun)
-        record = Round(index, now_s, plan, submodels, factor, works, parts.uplink.quotas(works.bandwidth_hz))
+        record = Round(index, now_s, plan, submodels, factor, works, self._quotas(works))
+        if self._cells is not None:
+            self._cells.expected = self.state.over_noise
         self._uplink.open(_transfers(parts, record), now_s)
         to_come = np.flatnonzero(~works.sending & ~works.done & (works.compute_end_s < works.departure_s))
         self._uplink.expect(to_come, works.compute_end_s[to_come])
         self._env.process(self._departures(record))
+        if self._cells is not None:
+            self._env.process(self._handovers(record))
         for row in np.flatnonzero(~works.done & np.isfinite(works.airtime_limit_s)).tolist():  # each battery ends at its own time
-            self._at(works.compute_end_s[row] + works.airtime_limit_s[row], partial(self._check_battery, record, row))
+            self._watch_battery(record, row, float(works.compute_end_s[row] + works.airtime_limit_s[row]))
         for row in np.flatnonzero(works.done & ~works.arrived).tolist():  # updates that are between site and server
-            self._at(works.arrival_s[row], partial(self._arrive, record, row))
+            self._at(works.node_s[row], partial(self._forward, record, row))
         return record
 
-    def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float) -> tuple[Works, FloatArray]:
+    def _ask(self, plan: Plan, submodels: Submodels, index: int, now_s: float, model_s: FloatArray) -> tuple[Works, FloatArray]:
         """The works of the devices that begin, as far as they can be foreseen, and their straggler factors."""
         parts, ids, chosen = self._parts, plan.selected_ids, plan.allocation.selected
-        download_end_s = self._downloads(ids, now_s)
+        download_end_s = self._downloads(ids, plan.site[ids], model_s)
         busy_until_s = self.state.ticket_end_s[ids]
         compute_start_s = np.maximum(download_end_s, np.where(np.isfinite(busy_until_s), busy_until_s, 0.0))
         clock_hz = parts.world.frequency_hz(ids) * plan.clock_share
@@ -157,6 +171,7 @@ class Simulation:
         works = Works.asked(
             ids,
             index,
+            parts.backhaul.server_of[plan.site[ids]],
             now_s,
             prune_ratio=submodels.prune_ratio,
             payload_bits=submodels.payload_bits,
@@ -173,17 +188,24 @@ class Simulation:
         drain(parts, works, self.state.battery_j[ids])
         return works, factor
 
-    def _downloads(self, ids: IntArray, now_s: float) -> FloatArray:
-        """When each device has the model."""
-        parts = self._parts
-        return parts.downlink.end_s(
-            parts.world,
-            ids,
-            parts.learner.workload().download_bits[ids],
-            now_s + parts.backhaul_delay_s,
-            snr_per_gain_hz=parts.downlink_snr_per_gain_hz,
-            slot_s=parts.uplink.slot_s,
-        )
+    def _quotas(self, works: Works) -> FloatArray:
+        """What each work (m,) holds of the uplink; of many, each cell says so when its devices begin to send."""
+        return self._parts.uplink.quotas(works.bandwidth_hz) if self._cells is None else np.zeros(len(works.device_ids))
+
+    def _downloads(self, ids: IntArray, site: IntArray, model_s: FloatArray) -> FloatArray:
+        """When each device has the model, which its site has at ``model_s`` (sites,)."""
+        parts, end_s = self._parts, np.zeros(len(ids))
+        for cell in np.unique(site).tolist():
+            here = site == cell
+            end_s[here] = parts.downlink.end_s(
+                parts.world,
+                ids[here],
+                parts.learner.workload().download_bits[ids[here]],
+                float(model_s[cell]),
+                snr_per_gain_hz=parts.downlink_snr_per_gain_hz(cell),
+                slot_s=parts.uplink.slot_s,
+            )
+        return end_s
 
     def _await(self, record: Round) -> Generator[simpy.Event, None, tuple[float, Decision | None]]:
         """Sleep until the policy says that the round is over; returns when that is, and what it decided."""
@@ -215,6 +237,9 @@ class Simulation:
             self._hand_in(record, goes_on)
             chosen = None if mixing is None else Mixing(mixing.scale[record.merged], mixing.reference)
             update = parts.learner.aggregate(record.index, works.device_ids[record.merged], chosen)
+            if parts.backhaul.to_cloud and (record.index + 1) % parts.edge_rounds == 0:
+                parts.learner.join_servers()
+                self.state.backhaul_free_s, self.state.cloud_s = exchanged(parts, self.state, record.end_s)
         with self._timed("evaluation"):
             final = record.index + 1 == parts.rounds or parts.stop.time_is_up(record.end_s)
             evaluation = parts.learner.evaluate(record.index, final=final)
@@ -229,6 +254,8 @@ class Simulation:
     def _close_uplink(self, record: Round) -> None:
         """What the uploads have come to by the end of the round."""
         record.uploads, record.windows = self._uplink.close(record.end_s), self._uplink.windows
+        if self._cells is not None:
+            self.state.over_noise = self._cells.mean_heard(self.state.over_noise)
         for name in UPLOAD_FIELDS:
             setattr(record.works, name, getattr(record.uploads, name))
 
@@ -273,7 +300,8 @@ class Simulation:
         if self._parts.radio_interval_s is not None:
             self._trace.append("radio", radio_rows(self._parts, record))
         if self._parts.record_events:
-            self._trace.append("events", round_events(record))
+            changes = handovers_in(self._parts, record.start_s, record.end_s)
+            self._trace.append("events", round_events(record, changes))
 
     def _close_rows(self) -> None:
         """The run is over: updates that are still to come are late. The checkpoint has them as they were, should the run be extended."""
@@ -295,17 +323,23 @@ class Simulation:
         record = self._round
         assert record is not None
         works = record.works
-        works.upload_end_s[row], works.arrival_s[row] = end_s, end_s + self._parts.backhaul_delay_s
-        if self._parts.backhaul_delay_s > 0:
-            self._at(works.arrival_s[row], partial(self._arrive, record, row))
-        else:
-            self._arrive(record, row)
+        works.upload_end_s[row] = works.node_s[row] = end_s
+        self._forward(record, row)
 
-    def _arrive(self, record: Round, row: int) -> None:
-        if record is self._round and not record.works.gone[row]:
-            record.works.arrived[row] = True
+    def _forward(self, record: Round, row: int) -> None:
+        """An update goes on through the backhaul, link after link: an event each."""
+        works = record.works
+        if record is not self._round or works.gone[row]:
+            return
+        node_s = works.node_s[row]
+        if not forward(self._parts, self.state, works, row):
+            works.arrival_s[row], works.arrived[row] = node_s, True
             record.arrivals += 1
-            self._tell_server(record, record.works.arrival_s[row])
+            self._tell_server(record, node_s)
+        elif works.node_s[row] > node_s:
+            self._at(works.node_s[row], partial(self._forward, record, row))
+        else:
+            self._forward(record, row)
 
     def _departures(self, record: Round) -> Process:
         """Devices leave: what they have not delivered is lost."""
@@ -318,6 +352,37 @@ class Simulation:
             if not (works.arrived[row] or works.gone[row]):
                 self._leave(record, row, float(works.departure_s[row]))
 
+    def _handovers(self, record: Round) -> Process:
+        """Devices change their site at slots' edges: what anybody may send changes, and uploads begin anew where they do not survive it."""
+        parts, works, since_s = self._parts, record.works, record.start_s - self._parts.uplink.slot_s
+        restarts = parts.cells.handover.upload == "restarts"
+        while len(works.device_ids):
+            until_s = max(since_s, record.start_s) + _WATCH_S
+            edges: dict[float, list[int]] = {}
+            for t_s, row, begins in moments(parts, works, since_s, until_s):
+                edges.setdefault(self._medium.next_edge_s(t_s - TIE_S), []).extend([row] if begins else [])
+            edges = {edge_s: rows for edge_s, rows in edges.items() if edge_s >= record.start_s}
+            for moment_s in (*edges, until_s):
+                heappush(record.changes_s, moment_s)
+            for edge_s, rows in edges.items():  # all of an edge at once: before the window that begins there
+                yield self._until(edge_s)
+                if record is not self._round:
+                    return
+                for row in rows if restarts else ():
+                    self._uplink.restart(row, edge_s, float(works.payload_bits[row]))
+            yield self._until(until_s)
+            if record is not self._round:
+                return
+            since_s = until_s
+
+    def _next_change_s(self) -> float:
+        """When the senders of many cells change next, as far as that is known, other than by a beginning."""
+        assert self._round is not None
+        changes_s = self._round.changes_s
+        while changes_s and changes_s[0] <= self._env.now + TIE_S:
+            heappop(changes_s)
+        return changes_s[0] if changes_s else np.inf
+
     def _check_battery(self, record: Round, row: int) -> None:
         """By now a battery may be empty: it is, if the device has been on the air all the time."""
         works = record.works
@@ -328,7 +393,11 @@ class Simulation:
         if left_s <= _EMPTY_S:
             self._leave(record, row, now_s)
         else:
-            self._at(now_s + max(left_s, self._parts.uplink.slot_s), partial(self._check_battery, record, row))
+            self._watch_battery(record, row, now_s + max(left_s, self._parts.uplink.slot_s))
+
+    def _watch_battery(self, record: Round, row: int, time_s: float) -> None:
+        heappush(record.changes_s, time_s)
+        self._at(time_s, partial(self._check_battery, record, row))
 
     def _leave(self, record: Round, row: int, now_s: float) -> None:
         works = record.works
@@ -366,7 +435,8 @@ def _transfers(parts: Parts, record: Round) -> Transfers:
     works = record.works
     return Transfers(
         device_ids=works.device_ids,
-        quotas=record.quotas,
+        quotas=record.quotas.copy(),
+        share_hz=works.bandwidth_hz,
         snr_per_gain_hz=parts.uplink_snr_per_gain_hz * (works.transmit_power_w / parts.transmit_power_w),
         **{name: getattr(works, name).copy() for name in UPLOAD_FIELDS},
     )

@@ -8,14 +8,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     from cosim.interfaces import BoolArray, FloatArray
+    from cosim.net.handover import Handovers
     from cosim.simulation.records import Columns, Round
 
-_KINDS = ("round_start", "download_done", "compute_done", "upload_done", "arrival", "departure", "round_end")
+_KINDS = ("round_start", "download_done", "compute_done", "upload_done", "arrival", "departure", "handover", "round_end")
 """In the order in which simultaneous events are written."""
 
 
-def round_events(record: Round) -> Columns:
-    """Events of the round in the order of (time, kind, device); device -1 is the server."""
+def round_events(record: Round, handovers: Handovers | None = None) -> Columns:
+    """Events of the round in the order of (time, kind, device); device -1 is the server. ``handovers``: of all devices, in it or not."""
     works = record.works
     server = {"round_start": record.start_s, "round_end": record.end_s}
     details = {
@@ -33,6 +34,9 @@ def round_events(record: Round) -> Columns:
     for kind, t_s in times_s.items():
         seen = _seen(record, t_s)
         pieces.append((kind, t_s[seen], works.device_ids[seen], [""] * int(seen.sum())))
+    if handovers is not None:
+        ways = [f"site {origin} to {target}" for origin, target in zip(handovers.origin.tolist(), handovers.target.tolist(), strict=True)]
+        pieces.append(("handover", handovers.t_s, handovers.device, ways))
     t_s, device = (np.concatenate([piece[i] for piece in pieces]) for i in (1, 2))
     rank = np.concatenate([np.full(len(piece[1]), _KINDS.index(piece[0])) for piece in pieces])
     detail = np.array([text for piece in pieces for text in piece[3]])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cosim.alloc.problem import check_allocation, subset, unpruned_latency
+from cosim.alloc.problem import check_allocation, least_feasible_threshold, subset, unpruned_latency
 from cosim.interfaces import Allocation, AllocationProblem, EnergyLimit
 from cosim.rate import Shannon
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cosim.interfaces import BoolArray, FloatArray, IntArray
     from cosim.simulation.parts import Parts, Threshold
     from cosim.simulation.records import Works
@@ -34,22 +36,31 @@ NOBODY: Final = Allocation(
 class Plan:
     """A round as planned.
 
-    ``online``, ``gain`` (devices,): of all devices; ``problem``, ``allocation``: of the devices that are online and
-    that the selection rule took. ``held_hz``: bandwidth that belongs to devices still at work of earlier rounds.
-    ``posed``: there was anything to decide: devices that are free, and bandwidth.
+    ``online``, ``gain``, ``site`` (devices,): of all devices; ``problem``, ``allocation``: of the devices that are online and
+    that the selection rule took, of all cells. ``held_hz``: bandwidth that belongs to devices still at work of earlier rounds.
+    ``posed``: there was anything to decide: devices that are free, and bandwidth. ``cells``: by site, the problem that was posed there
+    and its answer. ``over_noise`` (sites,): interference over noise that the plan expected.
     """
 
     online: BoolArray
     gain: FloatArray
+    site: IntArray
     problem: AllocationProblem
     allocation: Allocation
     held_hz: float = 0.0
     posed: bool = True
+    cells: Mapping[int, tuple[AllocationProblem, Allocation]] = field(default_factory=dict)
+    over_noise: FloatArray = field(default_factory=lambda: np.zeros(1))
 
     @property
     def latency_threshold_s(self) -> float:
         """The threshold that the plan had to meet, NaN where there was none to pose."""
         return self.problem.latency_threshold_s if self.posed else np.nan
+
+    @property
+    def least_threshold_s(self) -> float:
+        """Least threshold at which everybody could be served, NaN where everybody is."""
+        return max((_least_threshold_s(problem, answer) for problem, answer in self.cells.values() if not answer.feasible), default=np.nan)
 
     @property
     def power_share(self) -> FloatArray:
@@ -78,59 +89,135 @@ class Plan:
         return float(np.max(self.allocation.latency_s[self.allocation.selected], initial=-np.inf)) if len(self.selected_ids) else np.nan
 
 
-def plan_round(parts: Parts, round_index: int, now_s: float, online: BoolArray, others: Works) -> Plan:
-    """Observe the channel, pose problem (P) for the devices that are there and free, and solve it.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known when a round is planned, beside the world.
 
-    ``online`` (devices,): who is there. ``others``: works that go on from earlier rounds; their devices are busy, and their bandwidth is
-    theirs until their updates are merged or lost. A threshold relative to the unpruned latency is that of the devices in question:
-    of all who could take part while the selection rule looks at it, then of those it took.
+    ``online`` (devices,): who is there; ``others``: works that go on from earlier rounds; ``model_s`` (sites,): after which time
+    each site has the model that is handed out; ``over_noise`` (sites,): interference over noise that each expects.
+    """
+
+    online: BoolArray
+    others: Works
+    model_s: FloatArray
+    over_noise: FloatArray
+
+
+def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Plan:
+    """Observe the channel, pose problem (P) of each cell for the devices that are there and free, and solve them.
+
+    Devices at work of earlier rounds are busy, and their bandwidth is theirs until their updates are merged or lost. A threshold relative
+    to the unpruned latency is that of the devices in question: of all who could take part while the selection rule looks at
+    it, then of those it took; of several cells, that of the slowest, since the round waits for all.
 
     Raises AllocationError if the allocator's answer violates a constraint.
     """
     gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
-    free = online.copy()
-    free[others.device_ids] = False
-    held_hz = float(others.bandwidth_hz.sum())
-    bandwidth_hz = parts.uplink.usable_bandwidth_hz - held_hz
-    problem = _problem(parts, round_index, np.flatnonzero(free), gain)
-    if not free.any() or bandwidth_hz <= _LEAST_SHARE * parts.uplink.usable_bandwidth_hz:
-        return Plan(online, gain, subset(problem, np.zeros(len(problem.device_ids), np.bool_)), NOBODY, held_hz, posed=False)
-    problem = replace(problem, bandwidth_hz=bandwidth_hz)
-    problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
-    chosen = parts.selection.select(problem, parts.streams.generator("selection", round_index))
-    if not chosen.all():
-        problem = subset(problem, chosen)
-        problem = replace(problem, latency_threshold_s=_threshold_s(parts.threshold, problem))
-    allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", round_index))
+    site = parts.world.serving(np.array([now_s]), parts.device_ids)[0]
+    free = known.online.copy()
+    free[known.others.device_ids] = False
+    held_hz = np.bincount(site[known.others.device_ids], known.others.bandwidth_hz, len(parts.sites))
+    problems = {}
+    for cell, held in enumerate(held_hz.tolist()):
+        ids = np.flatnonzero(free & (site == cell))
+        bandwidth_hz = parts.uplink.usable_bandwidth_hz - held
+        if ids.size and bandwidth_hz > _LEAST_SHARE * parts.uplink.usable_bandwidth_hz:
+            problems[cell] = replace(_problem(parts, round_index, ids, gain, known=known, cell=cell), bandwidth_hz=bandwidth_hz)
+    if not problems:
+        nobody = subset(_problem(parts, round_index, parts.device_ids, gain, known=known, cell=0), np.zeros(len(gain), np.bool_))
+        return Plan(known.online, gain, site, nobody, NOBODY, float(held_hz.sum()), posed=False)
+    problems = _with_threshold(parts.threshold, problems)
+    chosen = {
+        cell: parts.selection.select(problem, parts.streams.generator("selection", *_key(round_index, cell)))
+        for cell, problem in problems.items()
+    }
+    if not all(some.all() for some in chosen.values()):
+        problems = _with_threshold(parts.threshold, {cell: subset(problem, chosen[cell]) for cell, problem in problems.items()})
+    answers = {cell: _solved(parts, problem, *_key(round_index, cell)) for cell, problem in problems.items()}
+    problem, answer = _joined(list(problems.values()), list(answers.values()))
+    cells = {cell: (problems[cell], answer) for cell, answer in answers.items()}
+    return Plan(known.online, gain, site, problem, answer, float(held_hz.sum()), cells=cells, over_noise=known.over_noise.copy())
+
+
+def _least_threshold_s(problem: AllocationProblem, answer: Allocation) -> float:
+    """The least threshold with which everyone could have been served, within energy budgets where the allocator keeps to them."""
+    if answer.transmit_power_w is None:
+        return least_feasible_threshold(problem)
+    from cosim.alloc.kkt_energy import least_threshold_within_budget  # only for who needs it
+
+    return least_threshold_within_budget(problem)
+
+
+def _key(round_index: int, cell: int) -> tuple[int, ...]:
+    """Names the stream of a round's decision in a cell; of the first cell, as of a single one."""
+    return (round_index, cell) if cell else (round_index,)
+
+
+def _solved(parts: Parts, problem: AllocationProblem, *key: int) -> Allocation:
+    allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", *key))
     check_allocation(problem, allocation)
-    return Plan(online, gain, problem, allocation, held_hz)
+    return allocation
 
 
-def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray) -> AllocationProblem:
-    """Problem (P) of all these devices, its threshold still open (1 s)."""
+def _joined(problems: list[AllocationProblem], answers: list[Allocation]) -> tuple[AllocationProblem, Allocation]:
+    """The problems of all cells as one, in the order of the devices, and its answer: what a round is recorded by.
+
+    Bandwidth and objective are sums, and there is no multiplier, certificate or rate of them all.
+    """
+    if len(problems) == 1:
+        return problems[0], answers[0]
+    order = np.argsort(np.concatenate([problem.device_ids for problem in problems]))
+
+    def together(records: list[Any], names: tuple[str, ...]) -> dict[str, Any]:
+        columns = {name: [getattr(record, name) for record in records] for name in names}
+        return {name: None if values[0] is None else np.concatenate(values)[order] for name, values in columns.items()}
+
+    energy = problems[0].energy
+    if energy is not None:
+        limits = [problem.energy for problem in problems]
+        arrays = tuple(each.name for each in fields(energy) if isinstance(getattr(energy, each.name), np.ndarray))
+        energy = replace(energy, **together(limits, arrays))
+    per_device = ("device_ids", "weight", "fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits", "snr_hz", "prune_max")
+    problem = replace(
+        problems[0], **together(problems, per_device), bandwidth_hz=sum(problem.bandwidth_hz for problem in problems), energy=energy
+    )
+    decisions = ("selected", "prune_ratio", "bandwidth_hz", "latency_s", "transmit_power_w", "frequency_hz")
+    return problem, Allocation(
+        **together(answers, decisions),
+        objective=sum(answer.objective for answer in answers),
+        multiplier=np.nan,
+        feasible=all(answer.feasible for answer in answers),
+    )
+
+
+def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray, *, known: Known, cell: int) -> AllocationProblem:
+    """Problem (P) of all these devices of a cell, its threshold still open (1 s)."""
     work = parts.learner.workload()
     rate = parts.csi.planning_rate(parts.uplink.link_rate, parts.fading)
-    if parts.power_law is not None:
-        rate = parts.power_law.planning_rate(rate)
+    law = parts.power_law(cell, float(known.over_noise[cell]))
+    if law is not None:
+        rate = law.planning_rate(rate)
     speed = parts.flops_per_s(parts.world.frequency_hz(ids)) / parts.compute.mean_factor
     fixed_compute_s = work.fixed_flops[ids] / speed
     downlink = parts.csi.planning_rate(Shannon(), parts.fading)
-    download_s = parts.downlink.planned_s(downlink, parts.downlink_snr_per_gain_hz * gain[ids], work.download_bits[ids])
+    download_s = parts.downlink.planned_s(downlink, parts.downlink_snr_per_gain_hz(cell) * gain[ids], work.download_bits[ids])
+    server = int(parts.backhaul.server_of[cell])
+    update_s = parts.backhaul.takes_s(parts.backhaul.up[cell][server], work.fixed_bits[ids] + work.prunable_bits[ids])
     return AllocationProblem(
         round=round_index,
         device_ids=ids,
         weight=work.weight[ids],
-        fixed_time_s=download_s + 2 * parts.backhaul_delay_s + fixed_compute_s + parts.uplink.grant_delay_s,
+        fixed_time_s=download_s + (known.model_s[cell] + update_s) + fixed_compute_s + parts.uplink.grant_delay_s,
         prunable_time_s=work.prunable_flops[ids] / speed,
         fixed_bits=work.fixed_bits[ids],
         prunable_bits=work.prunable_bits[ids],
-        snr_hz=parts.uplink_snr_per_gain_hz * gain[ids],
+        snr_hz=parts.uplink_snr_per_gain_hz * gain[ids] * (parts.noise_scale[cell] / (1.0 + known.over_noise[cell])),
         prune_max=np.full(len(ids), parts.prune_max),
         bandwidth_hz=parts.uplink.usable_bandwidth_hz,
         latency_threshold_s=1.0,
         rate=parts.uplink.planning_rate(rate),
         energy=_energy(parts, ids, fixed_compute_s),
-        pruning_cost=parts.learner.pruning_cost(),
+        pruning_cost=parts.learner.pruning_cost(server),
     )
 
 
@@ -147,8 +234,11 @@ def _energy(parts: Parts, ids: IntArray, fixed_compute_s: FloatArray) -> EnergyL
     )
 
 
-def _threshold_s(threshold: Threshold, problem: AllocationProblem) -> float:
+def _with_threshold(threshold: Threshold, problems: dict[int, AllocationProblem]) -> dict[int, AllocationProblem]:
+    """The problems of all cells with the threshold of the round."""
     if threshold.relative_to_unpruned is None:
         assert threshold.seconds is not None
-        return threshold.seconds
-    return threshold.relative_to_unpruned * unpruned_latency(problem)
+        latency_s = threshold.seconds
+    else:
+        latency_s = threshold.relative_to_unpruned * max(unpruned_latency(problem) for problem in problems.values())
+    return {cell: replace(problem, latency_threshold_s=latency_s) for cell, problem in problems.items()}

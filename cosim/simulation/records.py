@@ -32,12 +32,15 @@ class Works:
     when that began. Download, compute and departure times are known from the beginning (what will not be is inf);
     ``compute_s``: duration of the local work; ``airtime_limit_s``: airtime for which
     the battery lasts after it, inf without one. ``upload_end_s``, ``arrival_s``: NaN until they are known. ``stop_s``: when the device
-    stopped before it arrived: it left, or the round ended. ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of
-    the last round.
+    stopped before it arrived: it left, or the round ended. ``server``: the one whose model it began with, to which its update goes;
+    ``links_passed`` of the backhaul, the last of them by ``node_s``. ``UPLOAD_FIELDS``: as in ``Transfers``, at the end of the last round.
     """
 
     device_ids: IntArray
     round: IntArray
+    server: IntArray
+    links_passed: IntArray
+    node_s: FloatArray
     start_s: FloatArray
     prune_ratio: FloatArray
     payload_bits: FloatArray
@@ -64,17 +67,24 @@ class Works:
     gone: BoolArray
 
     @staticmethod
-    def asked(device_ids: IntArray, round_index: int, start_s: float, **known: FloatArray) -> Works:
+    def asked(device_ids: IntArray, round_index: int, server: IntArray, start_s: float, **known: FloatArray) -> Works:
         """Works that begin now; what is not ``known`` has not happened yet."""
         m = len(device_ids)
         values: dict[str, Any] = {
-            **{name: np.full(m, np.nan) for name in ("upload_end_s", "arrival_s")},
+            **{name: np.full(m, np.nan) for name in ("upload_end_s", "arrival_s", "node_s")},
             **{name: np.zeros(m) for name in ("airtime_s", "held_hz_s", "again_bits", "settled_s")},
             **{name: np.zeros(m, np.bool_) for name in ("sending", "done", "arrived", "gone")},
             "stop_s": np.full(m, np.inf),
             "backlog_bits": np.array(known["payload_bits"], np.float64),
         }
-        values.update(known, device_ids=device_ids, round=np.full(m, round_index), start_s=np.full(m, start_s))
+        values.update(
+            known,
+            device_ids=device_ids,
+            round=np.full(m, round_index),
+            server=server,
+            links_passed=np.zeros(m, np.int64),
+            start_s=np.full(m, start_s),
+        )
         return Works(**values)
 
     @staticmethod
@@ -106,22 +116,28 @@ class State:
     round; inf without such work. ``env_now_s``: SimPy's own clock, which may be off ``clock_s`` by rounding, and
     orders events. ``works``: of devices that go on from earlier rounds. ``open_rows``: rows of the devices table, by
     round, some of whose works have not ended; they and all later ones are not written yet. ``battery_j`` (devices,): charge at
-    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach.
+    ``clock_s``; inf for devices without a battery. ``stopped``: the run has reached what it was to reach. ``over_noise`` (sites,):
+    interference over noise on the blocks that each site used last, averaged as (N + I) / N in dB. ``backhaul_free_s`` (L,): as of
+    ``Backhaul.pass_link``; ``cloud_s``: when the cloud had the models of all edge servers, last time.
     """
 
     round: int
     clock_s: float
     ticket_end_s: FloatArray
     battery_j: FloatArray
+    over_noise: FloatArray
+    backhaul_free_s: FloatArray
+    cloud_s: float = -np.inf
     env_now_s: float = 0.0
     stopped: bool = False
     works: Works = field(default_factory=Works.none)
     open_rows: dict[int, Columns] = field(default_factory=dict)
 
     @staticmethod
-    def initial(devices: int, battery_j: FloatArray | None = None) -> State:
+    def initial(devices: int, battery_j: FloatArray | None = None, *, sites: int = 1, links: int = 2) -> State:
         """Before the first round."""
-        return State(0, 0.0, np.full(devices, np.inf), np.full(devices, np.inf) if battery_j is None else battery_j)
+        battery_j = np.full(devices, np.inf) if battery_j is None else battery_j
+        return State(0, 0.0, np.full(devices, np.inf), battery_j, np.zeros(sites), np.zeros(links))
 
     @property
     def rounds_written(self) -> int:
@@ -133,7 +149,9 @@ class State:
         return {
             "round": np.array([self.round]),
             "rounds_written": np.array([self.rounds_written]),
-            "clocks_s": np.array([self.clock_s, self.env_now_s]),
+            "clocks_s": np.array([self.clock_s, self.env_now_s, self.cloud_s]),
+            "over_noise": self.over_noise.copy(),
+            "backhaul_free_s": self.backhaul_free_s.copy(),
             "ticket_end_s": self.ticket_end_s.copy(),
             "battery_j": self.battery_j.copy(),
             "stopped": np.array([self.stopped]),
@@ -144,7 +162,7 @@ class State:
     @staticmethod
     def of(arrays: Mapping[str, NDArray[np.generic]]) -> State:
         """The record in such arrays."""
-        clock_s, env_now_s = (float(value) for value in arrays["clocks_s"].tolist())
+        clock_s, env_now_s, cloud_s = (float(value) for value in arrays["clocks_s"].tolist())
         rows: dict[int, Columns] = {}
         for name in (name for name in arrays if name.startswith("rows/")):
             _, index, column = name.split("/")
@@ -155,6 +173,9 @@ class State:
             clock_s=clock_s,
             ticket_end_s=np.array(arrays["ticket_end_s"], np.float64),
             battery_j=np.array(arrays["battery_j"], np.float64),
+            over_noise=np.array(arrays["over_noise"], np.float64),
+            backhaul_free_s=np.array(arrays["backhaul_free_s"], np.float64),
+            cloud_s=cloud_s,
             env_now_s=env_now_s,
             stopped=bool(arrays["stopped"][0]),
             works=Works(**{name.name: np.array(arrays[f"works/{name.name}"]) for name in fields(Works)}),
@@ -175,7 +196,7 @@ class Round:
     ``works``: those that go on from earlier rounds and those that begin with it (``begun`` (m,)); ``submodels``: of the latter.
     ``quotas`` (m,): what each holds of the uplink. ``merged`` (m,): whose updates the aggregation takes.
     ``arrivals``, ``departures``: how many have ``arrived`` and are ``gone``. ``uploads``: at the round's end; ``windows``: what a coupled
-    uplink did, kept where the radio is sampled.
+    uplink did, kept where the radio is sampled. ``changes_s``: a heap of moments at which devices leave, stop or change their site.
     """
 
     index: int
@@ -191,6 +212,7 @@ class Round:
     departures: int = 0
     uploads: Transfers = field(init=False)
     windows: list[Window] = field(default_factory=list)
+    changes_s: list[float] = field(init=False)
     last_event_s: float = field(init=False)
     end_s: float = np.nan
 
@@ -199,4 +221,5 @@ class Round:
         self.begun = self.works.round == self.index
         self.merged = np.zeros(len(self.begun), np.bool_)
         self.arrivals = int(self.works.arrived.sum())
+        self.changes_s = sorted(self.works.departure_s[np.isfinite(self.works.departure_s)].tolist())
         self.last_event_s = self.start_s

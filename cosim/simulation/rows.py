@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cosim.alloc.energy import planned_energy_j
-from cosim.alloc.problem import least_feasible_threshold
 from cosim.net.energy import compute_energy_j, transmit_energy_j
 from cosim.net.transfer import Medium
 from cosim.units import to_db
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cosim.interfaces import Allocation, AllocationProblem, BoolArray, Evaluation, FloatArray, IntArray, Update
+    from cosim.interfaces import BoolArray, Evaluation, FloatArray, IntArray, Update
     from cosim.simulation.parts import Parts
     from cosim.simulation.plan import Plan
     from cosim.simulation.records import Columns, Round, Works
@@ -60,6 +59,7 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "x_m": large.x_m[0],
         "y_m": large.y_m[0],
         "speed_m_s": large.speed_m_s[0],
+        "site": plan.site,
         "distance_m": large.distance_m[0],
         "los": large.los[0],
         "pathloss_db": large.pathloss_db[0],
@@ -106,15 +106,16 @@ def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | Non
 
 def _energy_plan(record: Round, spread: Callable[..., FloatArray]) -> dict[str, FloatArray]:
     """Planned energy of the selected devices, and the computing time that it starts from; nothing without a budget."""
-    problem, answer = record.plan.problem, record.plan.allocation
-    if problem.energy is None:
+    if record.plan.problem.energy is None:
         return {}
-    share = np.where(answer.selected, answer.bandwidth_hz, np.nan)
-    spent_j = planned_energy_j(problem, answer.prune_ratio, share, power_w=answer.transmit_power_w, frequency_hz=answer.frequency_hz)
-    return {
-        "energy_planned_j": spread(spent_j[answer.selected]),
-        "fixed_compute_s": spread(problem.energy.fixed_compute_s, problem.device_ids),
-    }
+    planned, fixed_s = spread(np.zeros(0), np.zeros(0, np.int64)), spread(np.zeros(0), np.zeros(0, np.int64))
+    for problem, answer in record.plan.cells.values():
+        assert problem.energy is not None
+        share = np.where(answer.selected, answer.bandwidth_hz, np.nan)
+        spent_j = planned_energy_j(problem, answer.prune_ratio, share, power_w=answer.transmit_power_w, frequency_hz=answer.frequency_hz)
+        planned[problem.device_ids[answer.selected]] = spent_j[answer.selected]
+        fixed_s[problem.device_ids] = problem.energy.fixed_compute_s
+    return {"energy_planned_j": planned, "fixed_compute_s": fixed_s}
 
 
 def _statuses(plan: Plan, selected: BoolArray) -> NDArray[np.str_]:
@@ -175,11 +176,12 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "devices_pruned": float((ended.prune_ratio > 0).sum()),
         "bandwidth_used_hz": float(plan.allocation.bandwidth_hz.sum()) + plan.held_hz,
         "objective": plan.allocation.objective,
-        "objective_pruning_cost": _pruning_cost(plan.problem, plan.allocation),
-        "pruning_cost": "" if plan.problem.pruning_cost is None else " ".join(map(repr, plan.problem.pruning_cost.cost.tolist())),
+        "objective_pruning_cost": _pruning_cost(plan),
+        "pruning_cost": _cost_words(parts, plan),
         "multiplier": plan.allocation.multiplier,
         "feasible": plan.allocation.feasible,
-        "least_threshold_s": np.nan if plan.allocation.feasible else _least_threshold_s(plan),
+        "least_threshold_s": plan.least_threshold_s,
+        **_by_site(parts, plan),
         "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
         "kept_flops": float(ended.flops.sum()),
         "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
@@ -195,19 +197,28 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
     return {name: [value] for name, value in row.items()}
 
 
-def _least_threshold_s(plan: Plan) -> float:
-    """The least threshold with which everyone could have been served, within energy budgets where the allocator keeps to them."""
-    if plan.allocation.transmit_power_w is None:
-        return least_feasible_threshold(plan.problem)
-    from cosim.alloc.kkt_energy import least_threshold_within_budget  # only for who needs it
+def _by_site(parts: Parts, plan: Plan) -> dict[str, str]:
+    """Numbers of each cell, as lists; nothing where there is only one."""
+    if len(parts.sites) == 1:
+        return {"objective_by_site": "", "over_noise_by_site": ""}
+    objectives = [float(plan.cells[cell][1].objective) if cell in plan.cells else np.nan for cell in range(len(parts.sites))]
+    return {
+        "objective_by_site": " ".join(map(repr, objectives)),
+        "over_noise_by_site": " ".join(map(repr, plan.over_noise.tolist())),
+    }
 
-    return least_threshold_within_budget(plan.problem)
 
-
-def _pruning_cost(problem: AllocationProblem, allocation: Allocation) -> float:
+def _pruning_cost(plan: Plan) -> float:
     """Sum of w phi(rho), NaN where no phi is known."""
-    cost = problem.pruning_cost
-    return np.nan if cost is None else float(problem.weight @ cost.value(allocation.prune_ratio))
+    both = plan.cells.values() or [(plan.problem, plan.allocation)]
+    costs = [posed.weight @ posed.pruning_cost.value(answer.prune_ratio) for posed, answer in both if posed.pruning_cost is not None]
+    return float(sum(costs)) if costs else np.nan
+
+
+def _cost_words(parts: Parts, plan: Plan) -> str:
+    """The curve phi as a list of numbers; servers have one each, which are not recorded."""
+    cost = plan.problem.pruning_cost
+    return "" if cost is None or parts.backhaul.servers > 1 else " ".join(map(repr, cost.cost.tolist()))
 
 
 def radio_rows(parts: Parts, record: Round) -> Columns:
@@ -221,7 +232,7 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
     first, last = int(np.ceil(record.start_s / interval_s)), int(np.ceil(record.end_s / interval_s))
     times = np.arange(first, last, dtype=np.float64) * interval_s
     motion = parts.world.motion(times, parts.device_ids)
-    gain = parts.world.gain(times, parts.device_ids)
+    gain, site = parts.world.gain(times, parts.device_ids), parts.world.serving(times, parts.device_ids)
     bandwidth, rate = _on_air(parts, record, times)
     shape = gain.shape
     columns = {
@@ -231,8 +242,9 @@ def radio_rows(parts: Parts, record: Round) -> Columns:
         "x_m": motion.x_m,
         "y_m": motion.y_m,
         "speed_m_s": motion.speed_m_s,
+        "site": site,
         "gain_db": to_db(gain),
-        "snr_db": to_db(parts.uplink_snr_per_gain_hz * gain / parts.uplink.bandwidth_hz),
+        "snr_db": to_db(parts.uplink_snr_per_gain_hz * parts.noise_scale[site] * gain / parts.uplink.bandwidth_hz),
         "blocks": bandwidth / parts.uplink.block_hz,
         "rate_bps": rate,
     }
@@ -247,10 +259,10 @@ def _on_air(parts: Parts, record: Round, times: FloatArray) -> tuple[FloatArray,
         return out[0], out[1]
     begin_s = works.compute_end_s + parts.uplink.grant_delay_s
     sending = (begin_s <= times[:, None]) & (times[:, None] < np.minimum(_upload_end_s(works), record.end_s))
-    if parts.uplink.coupled:
+    if parts.uplink.coupled or len(parts.sites) > 1:
         held_rate = _in_windows(record, times)
     else:
-        medium = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law)
+        medium = Medium(parts.uplink, parts.world, parts.world.subbands, law=parts.power_law())
         slots = np.floor(times / parts.uplink.slot_s + 1e-9).astype(np.int64)
         rate, _, held = medium.slopes(record.uploads, slots, np.arange(len(works.device_ids)))
         held_rate = np.stack([held.T, rate.T])

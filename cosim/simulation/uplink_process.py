@@ -25,10 +25,16 @@ class UplinkProcess:
     """
 
     def __init__(
-        self, env: simpy.Environment, medium: Medium, completed: Callable[[int, float], None], *, keep_windows: bool = False
+        self,
+        env: simpy.Environment,
+        medium: Medium,
+        completed: Callable[[int, float], None],
+        *,
+        keep_windows: bool = False,
+        horizon: Callable[[], float] | None = None,
     ) -> None:
-        """Nothing to send yet."""
-        self._env, self._medium, self._completed, self._keep = env, medium, completed, keep_windows
+        """Nothing to send yet. ``horizon``: the next moment at which the senders change other than by a beginning; None: any next event."""
+        self._env, self._medium, self._completed, self._keep, self._horizon = env, medium, completed, keep_windows, horizon
         self.windows: list[Window] = []
         self._transfers: Transfers | None = None
         self._window: Window | None = None
@@ -60,7 +66,7 @@ class UplinkProcess:
         """Rows (k,) will have something to send at these moments; they are on the air from their grants on."""
         order = np.argsort(begin_s, kind="stable")
         self._coming, self._coming_s = rows[order], begin_s[order] + self._medium.uplink.grant_delay_s
-        if self._window is not None and not self._medium.uplink.coupled:
+        if self._window is not None and not self._medium.coupled:
             self._take_in(self._window)
         else:
             self._wait()
@@ -76,7 +82,7 @@ class UplinkProcess:
         now_s = float(self._coming_s[0])
         rows, _ = self._called(np.searchsorted(self._coming_s, now_s, side="right"))
         transfers.begin(rows, now_s)
-        if self._medium.uplink.coupled:
+        if self._medium.coupled:
             self._wait()  # a coupled window looks no further than the next event
             empty = rows[transfers.backlog_bits[rows] == 0.0]
             self._completion_s[empty] = now_s
@@ -101,7 +107,7 @@ class UplinkProcess:
 
     def _look_ahead_from(self, now_s: float) -> None:
         """The first window of those on the air: at once, or, on a coupled uplink, from the next slot edge on."""
-        if self._medium.uplink.coupled:
+        if self._medium.coupled:
             self._last_at(self._medium.next_edge_s(now_s), partial(self._wake, self._open_transfers()))
         else:
             self._look_ahead()
@@ -116,6 +122,19 @@ class UplinkProcess:
         if transfers.sending[row] and self._window is not None:
             self._window.settle(transfers, np.array([row]), now_s)
         return float(transfers.airtime_s[row])
+
+    def restart(self, row: int, now_s: float, bits: float) -> None:
+        """The upload of a device that is on the air begins anew, at a slot's edge, with so many bits: what had arrived is sent again.
+
+        One that completes at this very moment is complete.
+        """
+        transfers = self._open_transfers()
+        if not transfers.sending[row] or self._completion_s[row] <= now_s:
+            return
+        if self._window is not None:
+            self._window.settle(transfers, np.array([row]), now_s)
+        transfers.again_bits[row] += bits - transfers.backlog_bits[row]
+        transfers.backlog_bits[row] = bits
 
     def abandon(self, row: int, now_s: float) -> None:
         """A device stops to send, for good."""
@@ -134,18 +153,24 @@ class UplinkProcess:
         transfers, self._window = self._open_transfers(), None
         rows = np.flatnonzero(transfers.sending)
         if not rows.size:
-            if not self._medium.uplink.coupled:
+            if not self._medium.coupled:
                 self._wait()
             return
         now_s = float(transfers.settled_s[rows].min())
         self._medium.refuse_stall(transfers, self._begin_s, now_s)
-        self._window = window = self._medium.window(transfers, self._begin_s, now_s, self._env.peek())
+        self._window = window = self._medium.window(transfers, self._begin_s, now_s, self._until())
         if self._keep:
             self.windows.append(window)
         self._foresee(rows)
-        if not self._medium.uplink.coupled:
+        if not self._medium.coupled:
             self._take_in(window)
         self._last_at(window.end_s, partial(self._go_on, window))
+
+    def _until(self) -> float:
+        """How far a coupled window may look."""
+        if self._horizon is None:
+            return float(self._env.peek())
+        return min(self._horizon(), float(self._coming_s[0]) if self._coming.size else np.inf)
 
     def _go_on(self, window: Window) -> None:
         if window is self._window:

@@ -39,12 +39,13 @@ TABLE_NAMES: Final[tuple[TableName, ...]] = get_args(TableName)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: ``dtype`` float64 may hold NaN and may be left out when writing; the others may not."""
+    """One column: ``dtype`` float64 may hold NaN and may be left out when writing; the others only where they have a ``default``."""
 
     name: str
     dtype: Dtype
     unit: str
     meaning: str
+    default: int | str | None = None
 
     @property
     def nullable(self) -> bool:
@@ -76,16 +77,16 @@ class Table:
         )
 
 
-def _integer(name: str, meaning: str) -> Column:
-    return Column(name, "int64", "", meaning)
+def _integer(name: str, meaning: str, default: int | None = None) -> Column:
+    return Column(name, "int64", "", meaning, default)
 
 
 def _flag(name: str, meaning: str) -> Column:
     return Column(name, "bool", "", meaning)
 
 
-def _word(name: str, meaning: str) -> Column:
-    return Column(name, "string", "", meaning)
+def _word(name: str, meaning: str, default: str | None = None) -> Column:
+    return Column(name, "string", "", meaning, default)
 
 
 def _number(name: str, unit: str, meaning: str) -> Column:
@@ -111,7 +112,16 @@ _ROUNDS = Table(
         _number("bandwidth_used_hz", "Hz", "sum of the bandwidths allocated"),
         _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
         _number("objective_pruning_cost", "", "sum of w_k phi(rho_k), phi the pruning error by the weights at the round's start"),
-        _word("pruning_cost", "phi at evenly spaced ratios from 0 to 1, separated by blanks; empty where no weights are known"),
+        _word("over_noise_by_site", "interference over noise that the plan expected at each site, as objective_by_site", default=""),
+        _word(
+            "objective_by_site",
+            "objective of each cell, separated by blanks, nan where nothing was to be decided; empty with one site",
+            default="",
+        ),
+        _word(
+            "pruning_cost",
+            "phi at evenly spaced ratios from 0 to 1, separated by blanks; empty where no weights are known or edge servers have one each",
+        ),
         _number("multiplier", "1/Hz", "Lagrange multiplier lambda of the bandwidth constraint, where the allocator has one"),
         _flag("feasible", "every device of the problem could be served within the threshold"),
         _number(
@@ -144,6 +154,7 @@ _DEVICES = Table(
         _number("x_m", "m", "position in x"),
         _number("y_m", "m", "position in y"),
         _number("speed_m_s", "m/s", "speed"),
+        _integer("site", "index of the serving site, from 0", default=0),
         _number("distance_m", "m", "2D distance to the serving site"),
         _flag("los", "line of sight to the serving site"),
         _number("pathloss_db", "dB", "path loss to the serving site, without shadowing"),
@@ -196,7 +207,8 @@ _RADIO = Table(
         _number("x_m", "m", "position in x"),
         _number("y_m", "m", "position in y"),
         _number("speed_m_s", "m/s", "speed"),
-        _number("gain_db", "dB", "channel gain with small-scale fading, antenna gains included"),
+        _integer("site", "index of the serving site, from 0", default=0),
+        _number("gain_db", "dB", "channel gain with small-scale fading, antenna gains included; -inf while a device is being handed over"),
         _number("snr_db", "dB", "signal-to-noise ratio with the largest transmit power spread over the whole uplink band"),
         _number("blocks", "", "resource blocks held; NaN where the uplink has none"),
         _number("rate_bps", "bit/s", "rate at which it was sending"),

@@ -139,6 +139,8 @@ def _row_count(table: Table, columns: Mapping[str, ArrayLike]) -> int:
 
 def _array(table: Table, column: Column, values: ArrayLike | None, count: int) -> NDArray[np.generic]:
     if values is None:
+        if column.default is not None:
+            return np.full(count, column.default)
         if not column.nullable:
             raise ValueError(f"table {table.name}: column {column.name} is missing, and {column.dtype} has no NaN to stand in")
         return np.full(count, np.nan)

@@ -122,9 +122,9 @@ def simulate(policy, tmp_path, name, **overrides):
 
     def watched(*arguments):
         received.clear()
-        before = learner._shared
+        before = learner._servers[0].shared
         update = aggregate(*arguments)
-        history.append((before, learner._shared, list(received)))
+        history.append((before, learner._servers[0].shared, list(received)))
         return update
 
     def kept(ticket, result):

@@ -57,8 +57,8 @@ BROKEN = {
     "infinite": ("round: {latency_threshold: .inf}", ["round.latency_threshold = Infinity: must be a finite number"]),
     "pruning ratio of one": ("round: {prune_max: 1.0}", ["round.prune_max = 1.0: must be >= 0 and < 1"]),
     "threshold of zero": ("round: {latency_threshold: 0}", ["round.latency_threshold = 0: must be > 0"]),
-    "no site": ("sites: []", ["exactly one site, not 0"]),
-    "two sites": ("sites: [{x_m: 1}, {x_m: 2}]", ["exactly one site, not 2: several cells are not supported yet"]),
+    "no site": ("sites: []", ["must be a list of at least one site"]),
+    "two sites": ("sites: [{x_m: 1}, {x_m: 2}]", ["uplink.kind: several sites need an uplink that hands out blocks: allocated"]),
     "carrier outside the model": ("channel: {pathloss: {kind: uma, carrier_hz: 3.5}}", ["channel.pathloss.carrier_hz = 3.5: must be >= ", "Hz"]),
     "missing data": (
         "learning: {kind: federated, dataset: {kind: fashion_mnist, folder: not/there}}",

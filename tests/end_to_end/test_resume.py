@@ -140,10 +140,11 @@ def test_killed_while_the_tables_were_made(finished):
 def test_state_survives_as_arrays():
     from cosim.simulation.records import State
 
-    state = State(3, 1.5, np.array([np.inf, 2.0]), np.array([np.inf, 7.0]), 1.5000000000000002)
+    state = State(3, 1.5, np.array([np.inf, 2.0]), np.array([np.inf, 7.0]), np.array([0.5]), np.array([1.0, 2.0]), 1.25, 1.5000000000000002)
     state.open_rows = {2: {"status": np.array(["late", "arrived"]), "x_m": np.array([1.0, np.nan])}}
     again = State.of(state.arrays())
     assert (again.round, again.rounds_written, again.clock_s, again.env_now_s) == (3, 2, 1.5, 1.5000000000000002)
+    assert (again.over_noise.tolist(), again.backhaul_free_s.tolist(), again.cloud_s) == ([0.5], [1.0, 2.0], 1.25)
     assert np.array_equal(again.ticket_end_s, state.ticket_end_s)
     assert np.array_equal(again.battery_j, state.battery_j)
     assert again.open_rows[2]["status"].tolist() == ["late", "arrived"]

@@ -21,7 +21,7 @@ def trained(learner, index, device):
         images=learner._data.train_images,
         labels=learner._data.train_labels,
         samples=learner._shares.train[device],
-        shared=learner._shared,
+        shared=learner._servers[0].shared,
         mask=learner._masks[device],
         personal=learner._personal[device],
     )
