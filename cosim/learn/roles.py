@@ -221,7 +221,7 @@ class Pruner(Protocol):
 @final
 @dataclass(frozen=True, slots=True)
 class SharedUpdate:
-    """An upload as the server sees it: u_k (N + M,), pruned entries zero, its mask as in ``LocalTask``, its weight > 0, and which ``server`` it is for."""
+    """An upload as its ``server`` sees it: u_k (N + M,), pruned entries zero, its mask as in ``LocalTask``, and its weight > 0."""
 
     shared: Vector
     mask: Mask
