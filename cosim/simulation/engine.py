@@ -79,8 +79,7 @@ class Simulation:
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
         self._cells, self._medium = air(parts)
         keep = self._medium.coupled and parts.radio_interval_s is not None
-        horizon = None if self._cells is None else self._next_change_s
-        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=horizon)
+        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=self._next_change_s)
         self._news = self._env.event()
         self._round: Round | None = None
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
@@ -376,7 +375,7 @@ class Simulation:
             since_s = until_s
 
     def _next_change_s(self) -> float:
-        """When the senders of many cells change next, as far as that is known, other than by a beginning."""
+        """When the senders change next, as far as that is known, other than by a beginning."""
         assert self._round is not None
         changes_s = self._round.changes_s
         while changes_s and changes_s[0] <= self._env.now + TIE_S:

@@ -20,8 +20,8 @@ class UplinkProcess:
     """All uploads of the round that is going on. ``completed(row, time_s)`` is called for each that ends.
 
     ``_completion_s`` (n,): when an upload will end, as far as the window tells; inf where it does not. On a coupled uplink a window
-    ends at the slot edge after the next event, whatever that is: no window has to be taken back, and who begins within a slot
-    is in the next one's. ``windows``: all of the round's, if they are to be kept.
+    ends at the slot edge after the senders change: no window has to be taken back, who begins within a slot is in the next one's, and
+    a run that goes on from a checkpoint has the same windows. ``windows``: all of the round's, if they are to be kept.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class UplinkProcess:
         completed: Callable[[int, float], None],
         *,
         keep_windows: bool = False,
-        horizon: Callable[[], float] | None = None,
+        horizon: Callable[[], float] = lambda: np.inf,
     ) -> None:
-        """Nothing to send yet. ``horizon``: the next moment at which the senders change other than by a beginning; None: any next event."""
+        """Nothing to send yet. ``horizon``: the next moment at which the senders change other than by a beginning, as far as is known."""
         self._env, self._medium, self._completed, self._keep, self._horizon = env, medium, completed, keep_windows, horizon
         self.windows: list[Window] = []
         self._transfers: Transfers | None = None
@@ -83,7 +83,7 @@ class UplinkProcess:
         rows, _ = self._called(np.searchsorted(self._coming_s, now_s, side="right"))
         transfers.begin(rows, now_s)
         if self._medium.coupled:
-            self._wait()  # a coupled window looks no further than the next event
+            self._wait()  # a coupled window looks no further than who begins next
             empty = rows[transfers.backlog_bits[rows] == 0.0]
             self._completion_s[empty] = now_s
             for row in empty.tolist():  # an event each
@@ -167,9 +167,9 @@ class UplinkProcess:
         self._last_at(window.end_s, partial(self._go_on, window))
 
     def _until(self) -> float:
-        """How far a coupled window may look."""
-        if self._horizon is None:
-            return float(self._env.peek())
+        """How far a window may look: reserved shares are nobody else's business."""
+        if not self._medium.coupled:
+            return np.inf
         return min(self._horizon(), float(self._coming_s[0]) if self._coming.size else np.inf)
 
     def _go_on(self, window: Window) -> None:

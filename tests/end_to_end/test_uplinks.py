@@ -86,6 +86,23 @@ def test_a_run_that_goes_on_is_the_same(tmp_path):
     assert again.manifest["fingerprint"] == whole.manifest["fingerprint"]
 
 
+def test_windows_are_the_same_after_a_stop(tmp_path):
+    """Uploads go on over the end of asynchronous rounds, in windows that end where senders change, not where events of old rounds lie."""
+    settings = {
+        "devices.count": 8,
+        "uplink.kind": "max_ci",
+        "uplink.bandwidth_hz": 3.6e6,
+        "round.policy": {"kind": "fed_buff", "buffer": 3},
+        "availability": {"kind": "on_off", "mean_on_s": 4.0, "mean_off_s": 1.0},
+        "seed": 3,
+        "learning.kind": "none",
+    }
+    first, second = (cosim.Scenario.load("scenarios/urban_50dev.yaml", overrides={**settings, "rounds": rounds}) for rounds in (3, 6))
+    whole = cosim.run(second, out=tmp_path / "whole")
+    cosim.run(first, out=tmp_path / "part")
+    assert resume(tmp_path / "part", rounds=6).manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
 def test_luck_does_not_depend_on_the_allocator_and_the_seed_moves_it(tmp_path):
     runs = [cosim.run(scenario(**CASES["nr"], seed=seed, rounds=1), out=tmp_path / str(k)) for k, seed in enumerate((5, 5, 6))]
     assert runs[0].manifest["fingerprint"] == runs[1].manifest["fingerprint"] != runs[2].manifest["fingerprint"]

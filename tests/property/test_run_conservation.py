@@ -136,6 +136,7 @@ def bits_and_energy(scenario, devices, rounds, radio):
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "phases": [Phase.explicit, Phase.generate]}
 
 
+@pytest.mark.filterwarnings("ignore::cosim.errors.CosimWarning")
 @settings(max_examples=20, **COMMON)
 @given(SCENARIOS)
 def test_conservation_in_any_run(drawn):
@@ -143,6 +144,7 @@ def test_conservation_in_any_run(drawn):
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore::cosim.errors.CosimWarning")  # a device may start next to the site
 @settings(max_examples=300, **COMMON)
 @given(SCENARIOS)
 def test_conservation_in_many_runs(drawn):

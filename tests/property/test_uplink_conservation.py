@@ -48,7 +48,14 @@ def play(uplink, bits, acts, until_s):
     """A round with (time, act, row); what the process kept, the record at the end, the ends by row as (recorded, clock)."""
     env, ends = simpy.Environment(), {}
     medium = Medium(uplink, Fading(3), streams=Streams(11))
-    process = UplinkProcess(env, medium, lambda row, end_s: ends.__setitem__(row, (end_s, env.now)), keep_windows=True)
+    changes_s = [time_s for time_s, act, _ in acts if act != "begin"]
+    process = UplinkProcess(
+        env,
+        medium,
+        lambda row, end_s: ends.__setitem__(row, (end_s, env.now)),
+        keep_windows=True,
+        horizon=lambda: min((time_s for time_s in changes_s if time_s > env.now + 1e-9), default=np.inf),
+    )
     share = np.full(N, uplink.usable_bandwidth_hz / N)
     process.open(Transfers.of(np.arange(N), uplink.quotas(share), 1e7, np.array(bits)), 0.0)
     begins = [(time_s, row) for time_s, act, row in acts if act == "begin"]
@@ -117,11 +124,11 @@ def test_a_device_that_stays_silent_changes_nothing(name):
 
 
 def test_windows_that_are_cut_short_change_nothing():
-    """Foreign events make windows shorter; the slots stay the same."""
+    """Changes that change nothing make windows shorter; the slots stay the same."""
     uplink = UPLINKS["fair_mcs"]
     acts = [(0.002 * row, "begin", row) for row in range(N)]
     quiet = play(uplink, [5e4] * N, acts, 0.6)
-    disturbed = play(uplink, [5e4] * N, [*acts, *((0.0007 * k, "next_event", 0) for k in range(400))], 0.6)
+    disturbed = play(uplink, [5e4] * N, [*acts, *((0.0007 * k, "change", 0) for k in range(400))], 0.6)
     assert quiet[2] == disturbed[2]
     assert len(disturbed[1]) > len(quiet[1])
     assert quiet[0].again_bits == pytest.approx(disturbed[0].again_bits)
