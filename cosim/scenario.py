@@ -147,7 +147,7 @@ class Scenario(Component):
 
     def audit(self) -> Audit:
         """What looks at the tables of a run of this scenario, row by row."""
-        return Audit(devices=self.devices.count, bandwidth_hz=self.uplink.usable_bandwidth_hz)
+        return Audit(devices=self.devices.count, bandwidth_hz=self.uplink.usable_bandwidth_hz, sites=len(self.sites))
 
     def text(self) -> str:
         """The resolved document as YAML; loading it gives an equal scenario."""

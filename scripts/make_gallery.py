@@ -36,6 +36,11 @@ RUN_FIGURES = {
     "pruning": ('run.plot.heat_map("prune_ratio")', "Who was pruned, and when."),
     "bandwidth": ('run.plot.heat_map("bandwidth_hz")', "Who got the band."),
 }
+SWEEP = "cosim study scenarios/paper/objective_bandwidth.yaml --out runs/sweep"
+SWEEP_FIGURES = {
+    "sweep": ('sweep.plot.sweep("objective", "uplink.bandwidth_hz")', "A column of the rounds against a number that an override gives."),
+    "pruning_by_gain": ("sweep.plot.pruning_by_gain()", "Who is pruned: devices by their planned gain."),
+}
 STUDY_FIGURES = {
     "study_latency_cdf": ("study.plot.latency_cdf()", "Allocators by the latency of their rounds."),
     "study_latency_by_speed": ("study.plot.latency_by_speed()", "Latency against speed, by allocator."),
@@ -51,35 +56,36 @@ def main() -> None:
     options = parser.parse_args()
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        run, study = simulate(Path(folder))
-        draw(run, study)
+        run, study, sweep = simulate(Path(folder))
+        draw(run, study, sweep)
         if options.pages:
             photograph(write_page([run.directory]), write_page([study.directory]))
     (ROOT / "docs/gallery.md").write_text(text(), encoding="utf-8")
 
 
-def simulate(folder: Path) -> tuple[cosim.Run, cosim.Study]:
-    """The run and the study that the figures are about, as the commands make them."""
+def simulate(folder: Path) -> tuple[cosim.Run, cosim.Study, cosim.Study]:
+    """The run and the studies that the figures are about, as the commands make them."""
     overrides = {"rounds": 12, "devices.count": 12, "trace.radio_interval_s": 0.02}
     run = cosim.run(cosim.Scenario.load(ROOT / "scenarios/small_5dev.yaml", overrides), out=folder / "a")
     study, failed = run_study(load(ROOT / "scenarios/studies/gallery.yaml"), folder / "gallery")
-    assert not failed, failed
-    return run, study
+    sweep, failed_too = run_study(load(ROOT / "scenarios/paper/objective_bandwidth.yaml"), folder / "sweep")
+    assert not failed + failed_too, failed + failed_too
+    return run, study, sweep
 
 
-def draw(run: cosim.Run, study: cosim.Study) -> None:
+def draw(run: cosim.Run, study: cosim.Study, sweep: cosim.Study) -> None:
     """Each figure by the very expression that the gallery shows."""
-    for name, (expression, _) in (RUN_FIGURES | STUDY_FIGURES).items():
+    for name, (expression, _) in (RUN_FIGURES | STUDY_FIGURES | SWEEP_FIGURES).items():
         kind, _, method = expression.split(".", 2)
         called, _, arguments = method.partition("(")
-        figures = {"run": run.plot, "study": study.plot}[kind]
+        figures = {"run": run.plot, "study": study.plot, "sweep": sweep.plot}[kind]
         getattr(figures, called)(*_values(arguments.removesuffix(")"))).figure.savefig(IMAGES / f"{name}.png", dpi=130)
 
 
 def _values(arguments: str) -> list[object]:
     import ast
 
-    return [ast.literal_eval(arguments)] if arguments else []
+    return list(ast.literal_eval(f"({arguments},)")) if arguments else []
 
 
 def photograph(one: Path, several: Path) -> None:
@@ -113,17 +119,18 @@ Axes, and draw into `ax=` where that is given.
 ```console
 {RUN}
 {STUDY}
+{SWEEP}
 ```
 
 ```python
 import cosim
 
 run = cosim.Run.open("runs/a")
-study = cosim.Study.open("runs/gallery")
+study, sweep = cosim.Study.open("runs/gallery"), cosim.Study.open("runs/sweep")
 run.plot.gantt(7).figure.savefig("gantt.pdf")
 ```
 """
-    parts = [_section("A run", RUN_FIGURES), _section("A study", STUDY_FIGURES)]
+    parts = [_section("A run", RUN_FIGURES), _section("A study", STUDY_FIGURES), _section("A number that changes", SWEEP_FIGURES)]
     return "\n".join([head, *parts])
 
 

@@ -117,6 +117,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
     free = known.online.copy()
     free[known.others.device_ids] = False
     held_hz = np.bincount(site[known.others.device_ids], known.others.bandwidth_hz, len(parts.sites))
+    held_hz = np.minimum(held_hz, parts.uplink.usable_bandwidth_hz)  # where handovers bring more shares together, all of them shrink
     problems = {}
     for cell, held in enumerate(held_hz.tolist()):
         ids = np.flatnonzero(free & (site == cell))

@@ -117,13 +117,14 @@ RULES: Final[Mapping[TableName, tuple[Rule, ...]]] = MappingProxyType(
 class Audit:
     """Looks at the rows of one run as they come, table by table in the order of rounds.
 
-    ``devices``: how many there are; ``bandwidth_hz``: usable band of the uplink, what all shares of a round add up to at most.
+    ``devices``: how many there are; ``bandwidth_hz``: usable band of the uplink, what the shares of a round add up to at most in each
+    of the ``sites``.
     """
 
-    def __init__(self, *, devices: int, bandwidth_hz: float) -> None:
-        self._devices, self._bandwidth_hz = devices, bandwidth_hz
+    def __init__(self, *, devices: int, bandwidth_hz: float, sites: int = 1) -> None:
+        self._devices, self._bandwidth_hz, self._sites = devices, bandwidth_hz, sites
         self._times: dict[int, tuple[float, float]] = {}
-        self._next_round, self._device_rows, self._end_s, self._shares_hz = 0, 0, 0.0, 0.0
+        self._next_round, self._device_rows, self._end_s, self._shares_hz = 0, 0, 0.0, np.zeros(sites)
         self._latest_s: dict[TableName, float] = {"radio": 0.0, "events": 0.0}
 
     def go_on(self, rounds: Columns, device_rounds: int) -> None:
@@ -164,8 +165,9 @@ class Audit:
         earliest_s = np.concatenate([[self._end_s], end_s[:-1]])
         for row in _first(start_s < earliest_s):
             yield _told(columns, row, "t_start_s", f"must not lie before the end of the round before it, {earliest_s[row]:.12g}")
-        for row in _first(columns["bandwidth_used_hz"] > self._bandwidth_hz * (1.0 + TOLERANCE)):
-            yield _told(columns, row, "bandwidth_used_hz", f"must be within the band of {self._bandwidth_hz:.12g}")
+        band_hz = self._sites * self._bandwidth_hz
+        for row in _first(columns["bandwidth_used_hz"] > band_hz * (1.0 + TOLERANCE)):
+            yield _told(columns, row, "bandwidth_used_hz", f"must be within the band of {band_hz:.12g}")
         self._times.update(zip(index.tolist(), zip(start_s.tolist(), end_s.tolist(), strict=True), strict=True))
         self._next_round, self._end_s = int(index[-1]) + 1, float(end_s[-1])
 
@@ -189,14 +191,16 @@ class Audit:
         self._times = {number: span for number, span in self._times.items() if number >= last}
 
     def _within_band(self, columns: Columns) -> Iterator[str]:
-        """Shares of a round add up to the band at most; a round's rows may come in two pieces."""
-        index, shares_hz = columns["round"], np.nan_to_num(columns["bandwidth_hz"])
-        total_hz = np.bincount(index - index[0], shares_hz)
+        """Shares of a round and site add up to the band at most; a round's rows may come in two pieces."""
+        index, n = columns["round"] - columns["round"][0], self._sites
+        site = columns["site"] if n > 1 else np.zeros_like(index)
+        total_hz = np.bincount(index * n + site, np.nan_to_num(columns["bandwidth_hz"]), minlength=(index[-1] + 1) * n).reshape(-1, n)
         total_hz[0] += self._shares_hz if self._device_rows % self._devices else 0.0
-        for place in _first(total_hz > self._bandwidth_hz * (1.0 + TOLERANCE)):
+        for place in _first(np.asarray(total_hz.max(axis=1) > self._bandwidth_hz * (1.0 + TOLERANCE))):
+            where = "" if n == 1 else f" of site {total_hz[place].argmax()}"
             must = f"must be within the band of {self._bandwidth_hz:.12g}"
-            yield f"round {index[0] + place}: bandwidth_hz sums to {total_hz[place]:.12g}, {must}"
-        self._shares_hz = float(total_hz[-1])
+            yield f"round {columns['round'][0] + place}: bandwidth_hz{where} sums to {total_hz[place].max():.12g}, {must}"
+        self._shares_hz = total_hz[-1]
 
     def _timeline(self, table: TableName, columns: Columns) -> Iterator[str]:
         """Time never goes back."""

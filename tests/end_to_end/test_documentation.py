@@ -98,7 +98,7 @@ def test_the_targets_that_the_documents_name_exist():
         command.split()[1] for document in ("README.md", "CONTRIBUTING.md") for command in commands(document) if command.startswith("make ")
     }
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert named == {"demo", "test", "test-full", "bench"}
+    assert named == {"demo", "test", "test-full", "bench", "golden", "paper"}
     assert named <= set(targets)
 
 

@@ -49,7 +49,11 @@ def synthetic(accuracies, work):
         "objective",
         "prune_ratio_mean",
         "devices_arrived",
+        "devices_pruned",
         "devices_selected",
+        "coverage_min",
+        "uncovered_fraction",
+        "kept_flops",
         "uplink_bits",
         "energy_j",
     ]

@@ -45,7 +45,8 @@ def test_the_gallery_is_what_its_script_writes(monkeypatch):
     from cosim.plot.run import RunPlots
     from cosim.plot.study import StudyPlots
 
-    drawn = {expression.split(".", 2)[2].partition("(")[0] for expression, _ in (gallery.RUN_FIGURES | gallery.STUDY_FIGURES).values()}
+    shown = gallery.RUN_FIGURES | gallery.STUDY_FIGURES | gallery.SWEEP_FIGURES
+    drawn = {expression.split(".", 2)[2].partition("(")[0] for expression, _ in shown.values()}
     assert drawn == {name for figures in (RunPlots, StudyPlots) for name in vars(figures) if not name.startswith("_")}
 
 

@@ -82,6 +82,15 @@ SPOILT = {
 }  # fmt: skip
 
 
+def test_each_site_has_the_whole_band():
+    audit = Audit(devices=4, bandwidth_hz=1e6, sites=2)
+    columns = {"round": np.zeros(4, np.int64), "site": np.array([0, 0, 1, 1]), "bandwidth_hz": np.array([6e5, 4e5, 1e6, np.nan])}
+    assert list(audit._within_band(columns)) == []
+    columns["bandwidth_hz"][0] = 7e5
+    (found,) = audit._within_band(columns)
+    assert found == "round 0: bandwidth_hz of site 0 sums to 1100000, must be within the band of 1000000"
+
+
 @pytest.mark.parametrize("name", SPOILT)
 def test_what_no_run_can_have(audit, tables, name):
     table, quantity, row, change, message = SPOILT[name]
