@@ -90,6 +90,9 @@ class Sleepy(Component):
     def steps(self, samples, *, personal):
         return SGD().steps(samples, personal=personal)
 
+    def check(self, parts, pruner):
+        pass
+
     def together(self, parts):
         return 1
 
