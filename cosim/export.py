@@ -47,6 +47,7 @@ def write_perfetto(run: Run, out: Path | None = None) -> Path:
     """
     path = run.directory / "timeline.json" if out is None else out
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
             file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
             for index, event in enumerate(trace_events(run)):

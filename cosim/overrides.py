@@ -36,7 +36,7 @@ def apply(data: Mapping[str, Any], overrides: Mapping[Place, Any], root: type[Co
         if role is not None and isinstance(value, str):
             _change_kind(holder, role, value)
         else:
-            holder[place[-1]] = value
+            holder[place[-1]] = copy.deepcopy(value)  # later overrides may go into it
     return result
 
 

@@ -32,8 +32,9 @@ def write_report(run: Run, out: Path | str | None = None) -> Path:
 
 
 def save(text: str, path: Path) -> Path:
-    """Write a page and return where it is. Raises RunError."""
+    """Write a page, making the folder where there is none, and return where it is. Raises RunError."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error

@@ -110,6 +110,10 @@ def test_csv_is_the_tables(run, tmp_path):
     assert np.isnan(pd.read_csv(paths[0])["accuracy_mean"]).all()
 
 
+def test_a_folder_is_made(run, tmp_path):
+    assert export.write_perfetto(run, tmp_path / "new" / "timeline.json").is_file()
+
+
 def test_where_nothing_can_be_written(run, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot write"):

@@ -232,6 +232,12 @@ def test_a_whole_section_or_node_can_be_set(load):
     assert load("seed: 1", {"channel.pathloss": UrbanMicro(carrier_hz=2e9)}).channel.pathloss == UrbanMicro(carrier_hz=2e9)
 
 
+def test_overrides_stay_as_they_were(load):
+    given = {"area": {"width_m": 5.0}, "area.height_m": 6.0}
+    assert load("seed: 1", given).area == Area(width_m=5.0, height_m=6.0)
+    assert given == {"area": {"width_m": 5.0}, "area.height_m": 6.0}
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

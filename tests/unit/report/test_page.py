@@ -241,11 +241,14 @@ def test_long_runs_are_thinned_and_say_so(made_up_run):
 def test_where_the_page_goes(run, tmp_path):
     assert write_report(run) == run.directory / "report.html"
     assert write_report(run, tmp_path / "other.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert write_report(run, tmp_path / "absent" / "page.html").is_file()
 
 
 def test_a_place_that_cannot_be_written(run, tmp_path):
-    with pytest.raises(RunError, match="cannot write"):
-        write_report(run, tmp_path / "absent" / "page.html")
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file" / "page.html", tmp_path):
+        with pytest.raises(RunError, match="cannot write"):
+            write_report(run, place)
 
 
 def test_a_run_without_rounds_has_no_page(tmp_path):
