@@ -256,7 +256,7 @@ def pilot(study: cosim.Study) -> str:
         mean = setting.values("accuracy_mean", name)
         rule, _, steps = name.partition(",")
         lost = "" if rule == "unpruned" else points(setting.gain(name, baseline=f"unpruned,{steps}"))
-        rows.append((rule, steps, setting.seeds(name), number(statistics.student_t(mean)), lost))
+        rows.append((rule, steps.removeprefix("global_steps-"), setting.seeds(name), number(statistics.student_t(mean)), lost))
     return table([("rule", "global steps", "seeds", "accuracy", "less unpruned with the same steps [points]"), *rows])
 
 
