@@ -28,10 +28,11 @@ from cosim.study.execute import Outcome, run_study
 from cosim.study.plan import Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
-PAPER = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "headline", "frontier", "better")
+PAPER = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "pilot_training", "headline", "frontier", "better")
 BEYOND = ("stragglers", "frequency_selective")
 FILES = {**{name: f"scenarios/paper/{name}.yaml" for name in PAPER}, **{name: f"scenarios/studies/{name}.yaml" for name in BEYOND}}
-LEARNING = ("pilot", "headline", "frontier", "better")
+PILOTS = ("pilot", "pilot_training")
+LEARNING = (*PILOTS, "headline", "frontier", "better")
 QUICK_SEEDS = 2
 QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, and less of everything that takes time
     "rounds": 4,
@@ -71,7 +72,8 @@ def main() -> None:
 def plan(name: str, options: argparse.Namespace) -> Plan:
     """The plan of a study, cut to what was asked for."""
     found = load(ROOT / FILES[name], QUICK if options.quick and name in LEARNING else None)
-    return replace(found, seeds=found.seeds[: QUICK_SEEDS if options.quick else options.seeds])
+    quick = 1 if name in PILOTS else QUICK_SEEDS
+    return replace(found, seeds=found.seeds[: quick if options.quick else options.seeds])
 
 
 def simulate(plans: Mapping[str, Plan], runs: Path, workers: int) -> None:

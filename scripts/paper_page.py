@@ -59,6 +59,7 @@ def text(settings: Mapping[str, Setting], studies: Mapping[str, cosim.Study], pl
         **{f"least {name}": _tried(least, setting) for name, setting in settings.items()},
         "better": better(studies["better"]) if "better" in studies else LATER,
         "pilot": pilot(studies["pilot"]) if "pilot" in studies else LATER,
+        "pilot training": pilot(studies["pilot_training"]) if "pilot_training" in studies else LATER,
     }
     return filled("paper.md.in", values)
 
@@ -249,15 +250,15 @@ def _down_to(gains: Mapping[float, Any], good: Sequence[bool]) -> str:
 
 
 def pilot(study: cosim.Study) -> str:
-    """Accuracy of each rule, and what pruning cost with the same steps."""
+    """Accuracy of each rule and kind of training, and what pruning cost with the same training."""
     setting = in_setting([study], "")
     rows = []
     for name in setting.known(study.variants):
         mean = setting.values("accuracy_mean", name)
-        rule, _, steps = name.partition(",")
-        lost = "" if rule == "unpruned" else points(setting.gain(name, baseline=f"unpruned,{steps}"))
-        rows.append((rule, steps.removeprefix("global_steps-"), setting.seeds(name), number(statistics.student_t(mean)), lost))
-    return table([("rule", "global steps", "seeds", "accuracy", "less unpruned with the same steps [points]"), *rows])
+        rule, _, training = name.partition(",")
+        lost = "" if rule == "unpruned" else points(setting.gain(name, baseline=f"unpruned,{training}"))
+        rows.append((rule, training.removeprefix("global_steps-"), setting.seeds(name), number(statistics.student_t(mean)), lost))
+    return table([("rule", "steps", "seeds", "accuracy", "less unpruned, trained alike [points]"), *rows])
 
 
 def better(study: cosim.Study) -> str:

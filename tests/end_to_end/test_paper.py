@@ -16,7 +16,17 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 paper_page, paper_runs = (importlib.import_module(name) for name in ("paper_page", "paper_runs"))
-STUDIES = ("headline", "frontier", "pilot", "better", "better_pilot", "objective_bandwidth", "objective_devices", "objective_threshold")
+STUDIES = (
+    "headline",
+    "frontier",
+    "pilot",
+    "pilot_training",
+    "better",
+    "better_pilot",
+    "objective_bandwidth",
+    "objective_devices",
+    "objective_threshold",
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +44,9 @@ def test_the_page_knows_the_variants_of_the_study(plans):
         assert threshold == 1.0 or scenario.round.latency_threshold.relative_to_unpruned == threshold
 
 
-def test_mask_and_steps_were_chosen_on_other_seeds(plans):
-    assert not set(plans["pilot"].seeds) & set(plans["headline"].seeds)
+def test_mask_and_training_were_chosen_on_other_seeds(plans):
+    for pilot in ("pilot", "pilot_training"):
+        assert not set(plans[pilot].seeds) & set(plans["headline"].seeds)
     assert not set(plans["better_pilot"].seeds) & set(plans["better"].seeds)
     assert plans["better"].base.stop.accuracy == paper_runs.BETTER_TARGET
 
