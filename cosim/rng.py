@@ -63,7 +63,8 @@ class Streams:
 
     def generator(self, role: Role, *key: int) -> np.random.Generator:
         """The stream of ``role`` for a key such as (device,) or (device, round), from its beginning."""
-        return np.random.Generator(np.random.Philox(_Key(self._digest(role, key))))
+        seed = _Key(self._digest(role, key))
+        return np.random.Generator(np.random.Philox(seed))  # type: ignore[arg-type]  # its stubs know one kind of seed
 
     def integer(self, role: Role, *key: int) -> int:
         """A 63-bit integer that names the same stream, for libraries that want a seed of their own."""

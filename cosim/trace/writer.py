@@ -149,7 +149,7 @@ def _array(table: Table, column: Column, given: NDArray[Any] | None, count: int)
         given = given.astype(np.str_)
     if given.size and not _fits(given.dtype, column):
         raise ValueError(f"table {table.name}: column {column.name} is {column.dtype}, got {given.dtype}")
-    array = given.astype(_NUMPY_TYPES[column.dtype])
+    array: NDArray[np.generic] = given.astype(_NUMPY_TYPES[column.dtype])
     return array if array.ndim else np.full(count, array)
 
 
