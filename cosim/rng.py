@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import DTypeLike, NDArray
 
 Role = Literal[
     "placement",
@@ -43,6 +44,17 @@ Role = Literal[
 ROLES = frozenset(get_args(Role))
 
 
+@dataclass(frozen=True, slots=True)
+class _Key(ISeedSequence):
+    """A Philox key as the seed that it is: ``Philox(key=...)`` first asks the operating system for entropy, at three times the cost."""
+
+    key: int
+
+    def generate_state(self, n_words: int, dtype: DTypeLike = np.uint64) -> NDArray[np.unsignedinteger]:
+        """The key in 64-bit words, the lowest first."""
+        return np.array([self.key >> 64 * word & 2**64 - 1 for word in range(n_words)], dtype)
+
+
 @dataclass(frozen=True)
 class Streams:
     """All random streams of one simulation. ``seed``: integer >= 0."""
@@ -51,7 +63,8 @@ class Streams:
 
     def generator(self, role: Role, *key: int) -> np.random.Generator:
         """The stream of ``role`` for a key such as (device,) or (device, round), from its beginning."""
-        return np.random.Generator(np.random.Philox(key=self._digest(role, key)))
+        seed = _Key(self._digest(role, key))
+        return np.random.Generator(np.random.Philox(seed))  # type: ignore[arg-type]  # its stubs know one kind of seed
 
     def integer(self, role: Role, *key: int) -> int:
         """A 63-bit integer that names the same stream, for libraries that want a seed of their own."""

@@ -47,7 +47,8 @@ def _moment(
     """Tau at which bandwidths e^(at_one_s - stretch log(tau - t_own)), each at most the band, sum to the band, and their logs.
 
     ``target``: a time before tau, a guess [s], the band [Hz], and the relative error of the sum that will do. Newton's method for
-    log sum over the logarithm of what is left of tau when the last device begins to send: straight where that one decides.
+    log sum over the logarithm of what is left of tau when the last device begins to send: straight where that one decides. Laws that
+    sum to less than the band even there are met at the first moment after ``early``.
     """
     early, tau_s, band_hz, tolerance = target
     latest = float(np.maximum.reduce(own_time_s))
@@ -63,8 +64,8 @@ def _moment(
         early, late = (tau_s, late) if excess > 0 else (early, tau_s)
         rest_s = tau_s - latest
         step = excess * total / (rest_s * float(np.add.reduce(stretch / left_s * share)))
-        ahead = latest + rest_s * math.exp(min(max(step, -5.0), 5.0))
-        if not early < ahead < late:
+        ahead = max(latest + rest_s * math.exp(min(max(step, -5.0), 5.0)), math.nextafter(early, math.inf))
+        if not ahead < late:
             ahead = 0.5 * (early + late) if late < math.inf else 2.0 * tau_s - early
             if not early < ahead < late:
                 break

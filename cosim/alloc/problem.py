@@ -177,7 +177,8 @@ def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolAr
     def alone_s(share_hz: float) -> FloatArray:
         return own_time_s + upload_time_s(bits, rate.value(share_hz, snr))
 
-    reached = np.isfinite(alone_s(band))
+    alone = alone_s(band)
+    reached = np.isfinite(alone)
     if not reached.any():
         return 0.0, reached, np.zeros_like(bits)
 
@@ -190,7 +191,7 @@ def fastest(problem: AllocationProblem, kept: FloatArray) -> tuple[float, BoolAr
         """1 - band / sum: below the first possible tau still finite, and nearly straight where one device decides."""
         return 1.0 - band / max(float(needed_hz(tau_s).sum()), 1e-30 * band)
 
-    low, high = float(alone_s(band)[reached].max()), float(alone_s(band / reached.sum())[reached].max())
+    low, high = float(alone[reached].max()), float(alone_s(band / reached.sum())[reached].max())
     sends = reached & (bits > 0)
     if sends.any() and low < high:
         together = finish_together(rate, snr[sends], own_time_s[sends], bits[sends], (low, high, band))

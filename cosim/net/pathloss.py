@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT_HEIGHT_M: Final = 1.0
 """h_E of table 7.4.1-1, note 1: the height of what reflects the ground wave; UMi always, UMa mostly."""
+_TALL_M: Final = 13.0
+"""Devices above this height may see over what surrounds them."""
 
 
 @final
@@ -90,7 +92,7 @@ class UrbanMacro(Component):
         height_device_m: float = 1.5,
         chance: ArrayLike = 0.0,
     ) -> FloatArray:
-        """Path loss [dB]. ``chance`` decides h_E (``environment_height_m``).
+        """Path loss [dB]. ``chance`` decides h_E of devices above 13 m (``environment_height_m``).
 
         With d_BP = 4 (h_site - h_E)(h_device - h_E) carrier / c; h_site > 1 and, for devices above 13 m, above them:
 
@@ -99,9 +101,10 @@ class UrbanMacro(Component):
             NLOS  max(LOS, 13.54 + 39.08 log10 d + 20 log10 fc - 0.6 (h_device - 1.5))
         """
         distance, sight = link(self, distance_2d_m, los)
-        if height_device_m > 13.0:
+        if height_device_m > _TALL_M:
             check("UrbanMacro: site height with devices above 13 m", height_site_m, height_device_m, np.inf)
-        environment = self.environment_height_m(distance, height_device_m, chance)
+        low = height_device_m <= _TALL_M  # for many devices at many times the height would be an array of ones
+        environment = _ENVIRONMENT_HEIGHT_M if low else self.environment_height_m(distance, height_device_m, chance)
         return _UMA.loss_db(self, distance, sight, (height_site_m, height_device_m), environment)
 
     def environment_height_m(self, distance_2d_m: ArrayLike, height_device_m: float = 1.5, chance: ArrayLike = 0.0) -> FloatArray:
@@ -113,7 +116,7 @@ class UrbanMacro(Component):
         that where C is greater. Arrays broadcast.
         """
         distance, u = np.broadcast_arrays(np.asarray(distance_2d_m, np.float64), np.asarray(chance, np.float64))
-        tall = (max(height_device_m - 13.0, 0.0) / 10.0) ** 1.5
+        tall = (max(height_device_m - _TALL_M, 0.0) / 10.0) ** 1.5
         certain = 1.0 / (1.0 + tall * _tall_gain(distance))
         values = max(1.0, np.floor((height_device_m - 1.5 - 12.0) / 3.0 + 1e-9) + 1.0)
         rest = np.divide(u - certain, 1.0 - certain, out=np.zeros(u.shape), where=certain < 1.0)
@@ -129,9 +132,10 @@ class UrbanMacro(Component):
         """
         distance = np.maximum(np.asarray(distance_2d_m, dtype=np.float64), 18.0)
         check("UrbanMacro: device height", height_device_m, 0.0, 23.0)
-        tall = (max(height_device_m - 13.0, 0.0) / 10.0) ** 1.5
-        low = 18.0 / distance + np.exp(-distance / 63.0) * (1.0 - 18.0 / distance)
-        return np.where(distance > 18.0, np.minimum(low * (1.0 + tall * _tall_gain(distance)), 1.0), 1.0)
+        likely = 18.0 / distance + np.exp(-distance / 63.0) * (1.0 - 18.0 / distance)
+        if height_device_m > _TALL_M:
+            likely *= 1.0 + ((height_device_m - _TALL_M) / 10.0) ** 1.5 * _tall_gain(distance)
+        return np.where(distance > 18.0, np.minimum(likely, 1.0), 1.0)
 
     def shadowing_sigma_db(
         self,

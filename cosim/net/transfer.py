@@ -17,7 +17,7 @@ import numpy as np
 from cosim.errors import SimulationError
 from cosim.net.harq import SlotChances
 from cosim.net.mcs import TransportBlocks
-from cosim.net.transfer_records import Transfers, Window, cumulative
+from cosim.net.transfer_records import AIRTIME, BITS, HELD, Transfers, Window, cumulative
 from cosim.net.uplink_flat import FlatSlots
 from cosim.net.uplink_slots import Ahead, Slots
 
@@ -83,8 +83,9 @@ class Medium:
     def window(self, transfers: Transfers, start_s: float, now_s: float, until_s: float = math.inf) -> Window:
         """A window in a round of transfers that began at ``start_s``.
 
-        Reserved shares: what all who are not done could send, from the slot of ``now_s`` on. A coupled uplink: what those on the air
-        send, from the next slot edge on, as far as ``until_s``, before which nobody else begins and nobody leaves.
+        Reserved shares: what all who are not done could send, from the slot of ``now_s`` on, no further than just beyond ``until_s``,
+        when nobody may need it any more. A coupled uplink: what those on the air send, from the next slot edge on, as far as ``until_s``,
+        before which nobody else begins and nobody leaves.
         """
         slot_s = self.uplink.slot_s
         if self._slots is not None:
@@ -94,7 +95,10 @@ class Medium:
         first = int(now_s / slot_s)
         first += (first + 1) * slot_s <= now_s  # the quotient may fall just short of a slot's edge
         rows = np.flatnonzero(~transfers.done)
-        slots = np.arange(first, first + self._length(len(rows), first - int(start_s / slot_s)))
+        length = self._length(len(rows), first - int(start_s / slot_s))
+        if math.isfinite(until_s):
+            length = max(1, min(length, self._slot_from(until_s) + 1 - first))
+        slots = np.arange(first, first + length)
         edges = np.append(slots, slots[-1] + 1) * slot_s
         slope = self.slopes(transfers, slots, rows)
         place = np.full(len(transfers.done), -1)
@@ -148,7 +152,11 @@ class Medium:
         else:
             low, high = (edge[:, rows] for edge in uplink.edges_in_slots(transfers.quotas, slots))
             rate = selective_rate(uplink.rate, self._band, (low, high), (snr_per_gain * share)[..., None] * gains)
-        return np.stack([(uplink.useful * rate).T, np.where(rate > 0, uplink.uplink_share * share, 0.0).T, np.where(rate > 0, held, 0.0).T])
+        slope, sends = np.empty((HELD + 1, rows.size, slots.size)), rate > 0
+        slope[BITS] = (uplink.useful * rate).T
+        slope[AIRTIME] = np.where(sends, uplink.uplink_share * share, 0.0).T
+        slope[HELD] = np.where(sends, held, 0.0).T
+        return slope
 
     def _power(self, transfers: Transfers, times_s: FloatArray, rows: IntArray, held_hz: FloatArray) -> FloatArray:
         """Share of its greatest power that each device uses (T, m), or (1, m) where that is all of it."""

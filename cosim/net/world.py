@@ -47,8 +47,10 @@ _CACHED: Final = 1_048_576
 """Numbers remembered (8 MiB): grid times x (devices + ``_ROW_ITSELF``)."""
 _ROW_ITSELF: Final = 32
 """Numbers in whose place the record of one grid time would fit, were it empty."""
-_AHEAD: Final = 16
-"""Grid times evaluated beyond the last one asked for, where there is room for them."""
+_AHEAD: Final = (16, 64)
+"""Fewest and most grid times evaluated beyond the last one asked for, where there is room for them."""
+_AHEAD_VALUES: Final = 4_096
+"""Numbers that are evaluated so, unless that takes fewer or more grid times."""
 
 
 @final
@@ -299,7 +301,6 @@ class _Grid:
     def __init__(self, function: Callable[[FloatArray, IntArray], FloatArray], devices: int) -> None:
         self._function, self._devices = function, devices
         self._room = max(2, _CACHED // (devices + _ROW_ITSELF))
-        self._ahead = min(_AHEAD, self._room // 8)
         self._rows: OrderedDict[int, FloatArray] = OrderedDict()
 
     def at(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
@@ -313,17 +314,22 @@ class _Grid:
         return np.asarray(low + weight * (high - low))
 
     def _values(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
-        rows = [self._row(int(i)) for i in instants]
-        if any(np.isnan(row[device_ids]).any() for row in rows):
-            ahead = np.arange(int(instants[-1]) + 1, int(instants[-1]) + 1 + self._ahead)
-            wanted = np.concatenate([instants, ahead])
+        values = self._known(instants, device_ids)
+        if np.isnan(values).any():
+            fewest, most = _AHEAD
+            ahead = min(max(fewest, _AHEAD_VALUES // device_ids.size), most, self._room // 8)
+            wanted = np.concatenate([instants, instants[-1] + np.arange(1, ahead + 1)])
             missing = [i for i in wanted.tolist() if np.isnan(self._row(i)[device_ids]).any()]
             found = self._function(np.array(missing) / _GRID_HZ, device_ids)
-            for i, values in zip(missing, found, strict=True):
-                self._row(i)[device_ids] = values
+            for i, row in zip(missing, found, strict=True):
+                self._row(i)[device_ids] = row
+            values = self._known(instants, device_ids)
         while len(self._rows) > self._room:
             self._rows.popitem(last=False)
-        return np.stack([row[device_ids] for row in rows])
+        return values
+
+    def _known(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
+        return np.array([self._row(i)[device_ids] for i in instants.tolist()])
 
     def _row(self, instant: int) -> FloatArray:
         """The values remembered at an instant (devices,), NaN where none is; writable."""

@@ -79,7 +79,7 @@ class Simulation:
         self._env = simpy.Environment(initial_time=self.state.env_now_s)
         self._cells, self._medium = air(parts)
         keep = self._medium.coupled and parts.radio_interval_s is not None
-        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=self._next_change_s)
+        self._uplink = UplinkProcess(self._env, self._medium, self._upload_done, keep_windows=keep, horizon=self._horizon_s)
         self._news = self._env.event()
         self._round: Round | None = None
         self.wall_s = dict.fromkeys(("plan", "radio", "training", "evaluation", "trace", "total"), 0.0)
@@ -211,12 +211,12 @@ class Simulation:
         if len(record.works.device_ids) == 0:  # nobody can be served: the round passes idle
             yield self._until(record.start_s + record.plan.problem.latency_threshold_s)
             return record.start_s + record.plan.problem.latency_threshold_s, None
-        now_s, at_work = record.start_s, _at_work(self._parts, record)
+        now_s, at_work, planned_s = record.start_s, _at_work(self._parts, record), record.plan.latency_s
         while True:
-            decision = self._parts.policy.on_event(_round_state(record, at_work, now_s))
+            decision = self._parts.policy.on_event(_round_state(record, at_work, now_s, planned_s))
             if decision.aggregate:
                 return now_s, decision
-            self._news = self._env.event()
+            self._news, record.wake_at_s = self._env.event(), decision.wake_at_s
             if np.isfinite(decision.wake_at_s):
                 yield self._until(decision.wake_at_s) | self._news
             else:
@@ -374,9 +374,12 @@ class Simulation:
                 return
             since_s = until_s
 
-    def _next_change_s(self) -> float:
-        """When the senders change next, as far as that is known, other than by a beginning."""
-        assert self._round is not None
+    def _horizon_s(self) -> float:
+        """How far the uplink needs to look: when the policy wakes; if coupled, when senders change, as far as known, not by a beginning."""
+        if self._round is None:  # it only begins
+            return np.inf
+        if not self._medium.coupled:
+            return self._round.wake_at_s
         changes_s = self._round.changes_s
         while changes_s and changes_s[0] <= self._env.now + TIE_S:
             heappop(changes_s)
@@ -454,11 +457,11 @@ def _at_work(parts: Parts, record: Round) -> AtWork:
     )
 
 
-def _round_state(record: Round, at_work: AtWork, now_s: float) -> RoundState:
+def _round_state(record: Round, at_work: AtWork, now_s: float, planned_latency_s: float) -> RoundState:
     return RoundState(
         start_s=record.start_s,
         now_s=now_s,
-        planned_latency_s=record.plan.latency_s,
+        planned_latency_s=planned_latency_s,
         selected=len(record.works.device_ids),
         arrived=record.arrivals,
         gone=record.departures,

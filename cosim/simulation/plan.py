@@ -123,9 +123,11 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
         ids = np.flatnonzero(free & (site == cell))
         bandwidth_hz = parts.uplink.usable_bandwidth_hz - held
         if ids.size and bandwidth_hz > _LEAST_SHARE * parts.uplink.usable_bandwidth_hz:
-            problems[cell] = replace(_problem(parts, round_index, ids, gain, known=known, cell=cell), bandwidth_hz=bandwidth_hz)
+            problems[cell] = _problem(parts, round_index, ids, gain, known=known, cell=cell, bandwidth_hz=bandwidth_hz)
     if not problems:
-        nobody = subset(_problem(parts, round_index, parts.device_ids, gain, known=known, cell=0), np.zeros(len(gain), np.bool_))
+        band_hz = parts.uplink.usable_bandwidth_hz
+        everybody = _problem(parts, round_index, parts.device_ids, gain, known=known, cell=0, bandwidth_hz=band_hz)
+        nobody = subset(everybody, np.zeros(len(gain), np.bool_))
         return Plan(known.online, gain, site, nobody, NOBODY, float(held_hz.sum()), posed=False)
     problems = _with_threshold(parts.threshold, problems)
     chosen = {
@@ -191,7 +193,9 @@ def _joined(problems: list[AllocationProblem], answers: list[Allocation]) -> tup
     )
 
 
-def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray, *, known: Known, cell: int) -> AllocationProblem:
+def _problem(
+    parts: Parts, round_index: int, ids: IntArray, gain: FloatArray, *, known: Known, cell: int, bandwidth_hz: float
+) -> AllocationProblem:
     """Problem (P) of all these devices of a cell, its threshold still open (1 s)."""
     work = parts.learner.workload()
     rate = parts.csi.planning_rate(parts.uplink.link_rate, parts.fading)
@@ -214,7 +218,7 @@ def _problem(parts: Parts, round_index: int, ids: IntArray, gain: FloatArray, *,
         prunable_bits=work.prunable_bits[ids],
         snr_hz=parts.uplink_snr_per_gain_hz * gain[ids] * (parts.noise_scale[cell] / (1.0 + known.over_noise[cell])),
         prune_max=np.full(len(ids), parts.prune_max),
-        bandwidth_hz=parts.uplink.usable_bandwidth_hz,
+        bandwidth_hz=bandwidth_hz,
         latency_threshold_s=1.0,
         rate=parts.uplink.planning_rate(rate),
         energy=_energy(parts, ids, fixed_compute_s),

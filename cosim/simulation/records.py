@@ -104,6 +104,8 @@ class Works:
 
     def with_others(self, others: Works) -> Works:
         """These works and those of other devices."""
+        if not len(self.device_ids):
+            return others
         both = Works(*(np.concatenate([getattr(self, name.name), getattr(others, name.name)]) for name in fields(self)))
         return both.take(np.argsort(both.device_ids, kind="stable"))
 
@@ -197,6 +199,7 @@ class Round:
     ``quotas`` (m,): what each holds of the uplink. ``merged`` (m,): whose updates the aggregation takes.
     ``arrivals``, ``departures``: how many have ``arrived`` and are ``gone``. ``uploads``: at the round's end; ``windows``: what a coupled
     uplink did, kept where the radio is sampled. ``changes_s``: a heap of moments at which devices leave, stop or change their site.
+    ``wake_at_s``: when the policy is asked again, should nothing happen before.
     """
 
     index: int
@@ -214,6 +217,7 @@ class Round:
     windows: list[Window] = field(default_factory=list)
     changes_s: list[float] = field(init=False)
     last_event_s: float = field(init=False)
+    wake_at_s: float = np.inf
     end_s: float = np.nan
 
     def __post_init__(self) -> None:

@@ -33,7 +33,11 @@ class UplinkProcess:
         keep_windows: bool = False,
         horizon: Callable[[], float] = lambda: np.inf,
     ) -> None:
-        """Nothing to send yet. ``horizon``: the next moment at which the senders change other than by a beginning, as far as is known."""
+        """Nothing to send yet.
+
+        ``horizon``: the next moment, as far as is known, at which the round may be over; on a coupled uplink, at which the senders change
+        other than by a beginning.
+        """
         self._env, self._medium, self._completed, self._keep, self._horizon = env, medium, completed, keep_windows, horizon
         self.windows: list[Window] = []
         self._transfers: Transfers | None = None
@@ -167,10 +171,9 @@ class UplinkProcess:
         self._last_at(window.end_s, partial(self._go_on, window))
 
     def _until(self) -> float:
-        """How far a window may look: reserved shares are nobody else's business."""
-        if not self._medium.coupled:
-            return np.inf
-        return min(self._horizon(), float(self._coming_s[0]) if self._coming.size else np.inf)
+        """How far a window may look: who begins is nobody else's business where shares are reserved."""
+        begins_s = float(self._coming_s[0]) if self._coming.size and self._medium.coupled else np.inf
+        return min(self._horizon(), begins_s)
 
     def _go_on(self, window: Window) -> None:
         if window is self._window:

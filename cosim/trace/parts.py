@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from cosim.errors import RunError
 from cosim.trace.files import make_directory, replace_atomically
 from cosim.trace.schema import Table, TableName
 
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
 PART_ROWS: Final = 65_536
 
 
@@ -53,33 +55,40 @@ class Parts:
         self.directory = directory
         self.schema = table.arrow_schema()
         self._words = [column.name for column in table.columns if column.dtype == "string"]
-        self._number = 0
+        self._number, self._count = 0, 0
         self._pieces: list[pa.Table] = [self.schema.empty_table()]
-        self._fresh: list[pa.Table] = []
+        self._fresh: list[Columns] = []
         self._dirty = True
-
-    @property
-    def _count(self) -> int:
-        return sum(piece.num_rows for piece in (*self._pieces, *self._fresh))
 
     def newest(self, *columns: str) -> dict[str, NDArray[np.generic]]:
         """Columns of the newest part that has rows."""
-        rows = pa.concat_tables([*self._pieces, *self._fresh])
+        rows = self._rows()
         if not rows.num_rows and self._number:
             rows = read_part(self.directory / f"part-{self._number - 1:05d}.parquet")
         return {name: rows[name].to_numpy() for name in columns}
 
-    def append(self, rows: pa.Table) -> None:
+    def append(self, rows: Columns) -> None:
+        """Take rows: all columns, of one length. Arrow sees them when they are needed: many tables of a few rows would cost far more."""
         self._fresh.append(rows)
+        self._count += len(rows[self.schema.names[0]])
         self._dirty = True
         while self._count >= PART_ROWS:
             self._seal()
 
     def _seal(self) -> None:
-        rows = pa.concat_tables([*self._pieces, *self._fresh])
+        rows = self._rows()
         self._write(rows.slice(0, PART_ROWS))
         self._pieces, self._fresh = [rows.slice(PART_ROWS).combine_chunks()], []  # a copy: a slice would keep all rows in memory
-        self._number += 1
+        self._number, self._count = self._number + 1, self._count - PART_ROWS
+
+    def _rows(self) -> pa.Table:
+        return pa.concat_tables([*self._pieces, self._fresh_rows()])
+
+    def _fresh_rows(self) -> pa.Table:
+        if not self._fresh:
+            return self.schema.empty_table()
+        columns = {name: np.concatenate([rows[name] for rows in self._fresh]) for name in self.schema.names}
+        return pa.table(columns, schema=self.schema)
 
     def flush(self) -> None:
         if self._dirty:
@@ -89,7 +98,7 @@ class Parts:
 
     def _join(self) -> None:
         """Few pieces, each more than twice as long as the next: rows are copied a few times, and never all of them for a few new ones."""
-        rows = pa.concat_tables([self.schema.empty_table(), *self._fresh])
+        rows = self._fresh_rows()
         while self._pieces and self._pieces[-1].num_rows <= 2 * rows.num_rows:
             rows = pa.concat_tables([self._pieces.pop(), rows])
         self._pieces.append(rows.combine_chunks())
@@ -113,7 +122,7 @@ class Parts:
             self._number, self._pieces = _number(path), [after]
             if after.num_rows < before.num_rows:
                 self._write(after)
-        self._dirty = not files
+        self._dirty, self._count = not files, self._pieces[0].num_rows
         if self._count >= PART_ROWS:
-            self._number, self._pieces, self._dirty = self._number + 1, [self.schema.empty_table()], True
+            self._number, self._pieces, self._dirty, self._count = self._number + 1, [self.schema.empty_table()], True, 0
         return kept

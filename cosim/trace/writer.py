@@ -10,10 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from cosim.errors import RunError, SimulationError
@@ -100,7 +99,7 @@ class TraceWriter:
         arrays = _arrays(parts.table, columns)
         if self._audit is not None and (wrong := self._audit.violation(table, arrays)):
             raise SimulationError(f"{wrong}; a mistake in cosim or in a plugin, so these rows are not written")
-        parts.append(pa.table(arrays, schema=parts.schema))
+        parts.append(arrays)
 
     def flush(self, *, force: bool = False) -> bool:
         """Put new rows on disk, unless that was done within the last 2 s of wall time; says whether it was done.
@@ -123,12 +122,13 @@ def _arrays(table: Table, columns: Mapping[str, ArrayLike]) -> dict[str, NDArray
     unknown = sorted(set(columns) - set(table.column_names))
     if unknown:
         raise ValueError(f"table {table.name} has no column {', '.join(unknown)}; its columns: {', '.join(table.column_names)}")
-    count = _row_count(table, columns)
-    return {column.name: _array(table, column, columns.get(column.name), count) for column in table.columns}
+    given = {name: np.asarray(values) for name, values in columns.items() if values is not None}
+    count = _row_count(table, given)
+    return {column.name: _array(table, column, given.get(column.name), count) for column in table.columns}
 
 
-def _row_count(table: Table, columns: Mapping[str, ArrayLike]) -> int:
-    shapes = {name: np.shape(values) for name, values in columns.items()}
+def _row_count(table: Table, given: Mapping[str, NDArray[Any]]) -> int:
+    shapes = {name: values.shape for name, values in given.items()}
     if any(len(shape) > 1 for shape in shapes.values()):
         raise ValueError(f"table {table.name}: a column has one dimension, got shapes {shapes}")
     lengths = {name: shape[0] for name, shape in shapes.items() if shape}
@@ -137,19 +137,20 @@ def _row_count(table: Table, columns: Mapping[str, ArrayLike]) -> int:
     return next(iter(lengths.values()), 1)
 
 
-def _array(table: Table, column: Column, values: ArrayLike | None, count: int) -> NDArray[np.generic]:
-    if values is None:
+def _array(table: Table, column: Column, given: NDArray[Any] | None, count: int) -> NDArray[np.generic]:
+    """A column (count,) that is nobody else's."""
+    if given is None:
         if column.default is not None:
             return np.full(count, column.default)
         if not column.nullable:
             raise ValueError(f"table {table.name}: column {column.name} is missing, and {column.dtype} has no NaN to stand in")
         return np.full(count, np.nan)
-    given = np.asarray(values)
     if given.dtype == object and all(isinstance(value, str) for value in given.ravel()):
         given = given.astype(np.str_)
     if given.size and not _fits(given.dtype, column):
         raise ValueError(f"table {table.name}: column {column.name} is {column.dtype}, got {given.dtype}")
-    return np.broadcast_to(given.astype(_NUMPY_TYPES[column.dtype]), (count,))
+    array: NDArray[np.generic] = given.astype(_NUMPY_TYPES[column.dtype])
+    return array if array.ndim else np.full(count, array)
 
 
 def _fits(given: np.dtype[np.generic], column: Column) -> bool:

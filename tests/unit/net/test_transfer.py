@@ -104,6 +104,19 @@ def test_settling_in_between_changes_nothing(cuts, whole_blocks):
     assert transfers.done.all()
 
 
+@pytest.mark.parametrize(("until_s", "end_s"), [(0.2, 0.21), (0.203, 0.22), (0.05, 0.11), (np.inf, 0.1 + 0.01 * transfer.WINDOW_SLOTS[1])])
+def test_a_window_ends_just_beyond_the_moment_it_is_needed_for(until_s, end_s):
+    """Never at it: who looks at a round at its deadline finds a window there. What it holds is what a longer one does."""
+    uplink = Allocated(bandwidth_hz=10 * 180e3, slot_s=SLOT_S)
+    transfers = Transfers.of(np.arange(2), uplink.quotas(np.array([3.3, 4.4]) * 180e3), 1e6, np.full(2, 1e9))
+    window, longer = (Medium(uplink, wavy()).window(transfers, 0.0, 0.1, until) for until in (until_s, np.inf))
+    slots = window.slope.shape[-1]
+    assert window.end_s == pytest.approx(end_s, rel=1e-12)
+    np.testing.assert_array_equal(window.edges_s, longer.edges_s[: slots + 1])
+    np.testing.assert_array_equal(window.slope, longer.slope[..., :slots])
+    np.testing.assert_array_equal(window.total, longer.total[..., : slots + 1])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3))
 def test_who_begins_later_is_read_off_the_same_window(begins):
