@@ -79,8 +79,8 @@ def findings(study: cosim.Study) -> str:
 
     unchanged = per_cent(mean.loc["outage-0s", "steady"].max())
     return f"""\
-- Planned with the **mean rate**, {span("mean", "late", per_cent)} of the updates miss the deadline: an exact allocator leaves nobody time to
-  spare, and averages fall short of their mean, however well it is known. A **snapshot** knows one fade of many:
+- Planned with the **mean rate**, {span("mean", "late", per_cent)} of the updates miss the deadline: an exact allocator leaves nobody time
+  to spare, and averages fall short of their mean, however well it is known. A **snapshot** knows one fade of many:
   {span("snapshot", "late", per_cent)}.
 - **Outage-aware**, it is {late("outage-0s", still)} standing still, and at {fast:.0f} m/s {late("outage-0s", fast)} with a fresh gain and
   {late("outage-5s", fast)} with one that is 5 s old. A round takes {span("outage", "over")} of what was planned instead of

@@ -12,7 +12,6 @@ from paper_page import points
 from paper_runs import Setting
 
 import cosim
-from cosim import statistics
 from cosim.plot.style import axes, legend, line
 
 UNPRUNED, DENSE = "unpruned", "weights, dense kernels"
@@ -58,7 +57,7 @@ def costs(study: cosim.Study) -> str:
         sums = [setting.values(metric, name) / setting.values(metric, UNPRUNED) for metric in ("uplink_bits", "kept_flops")]
         rows.append(
             (
-                threshold,
+                threshold or "none",
                 KINDS.get(kind, kind),
                 cell(setting.values("planned_latency_s", name)),
                 cell(setting.values("latency_s", name)),
@@ -91,22 +90,25 @@ def findings(study: cosim.Study) -> str:
 
 
 def figure(study: cosim.Study) -> Figure:
-    """Accuracy less unpruned, and what was sent, against the realised latency's share."""
+    """Accuracy less unpruned against the realised latency's share; work against what was sent."""
     setting, dense = measured(study), dense_latency_s(study)
     made, (left, right) = panels(2)
     axes(left, x="realised latency over unpruned", y="accuracy less unpruned [points]")
-    axes(right, x="realised latency over unpruned", y="work over unpruned")
+    axes(right, x="uplink over unpruned", y="work over unpruned")
     names = {kind: [name for name in study.variants if name.partition(",")[0] == kind] for kind in KINDS}
-    drawn = {**{label: names[kind] for kind, label in KINDS.items()}, DENSE: names["weights"]}
-    for index, (label, variants) in enumerate(drawn.items()):
-        latency = dense if label == DENSE else setting.metrics["latency_s"]
-        base_s = setting.values("latency_s", UNPRUNED)
-        share = [statistics.student_t(latency.xs(name, level="variant") / base_s).estimate for name in variants]
-        accuracy = setting.values("accuracy_mean", UNPRUNED)
-        lost = [100 * (setting.values("accuracy_mean", name) - accuracy) for name in variants]
-        with_bars(left, share, lost, label=label, **line(index))
+    base = {metric: setting.values(metric, UNPRUNED) for metric in ("latency_s", "accuracy_mean", "uplink_bits", "kept_flops")}
+
+    def over(metric: str, variants: list[str]) -> list[pd.Series]:
+        return [setting.values(metric, name) / base[metric] for name in variants]
+
+    for index, (label, variants) in enumerate({**{label: names[kind] for kind, label in KINDS.items()}, DENSE: names["weights"]}.items()):
+        dense_share = [dense.xs(name, level="variant") / base["latency_s"] for name in variants]
+        share = dense_share if label == DENSE else over("latency_s", variants)
+        lost = [100 * (setting.values("accuracy_mean", name) - base["accuracy_mean"]) for name in variants]
+        with_bars(left, [one.mean() for one in share], lost, label=label, **line(index))
         if label != DENSE:
-            work = [setting.values("kept_flops", name) / setting.values("kept_flops", UNPRUNED) for name in variants]
-            with_bars(right, share, work, label=label, **line(index))
+            sent = [one.mean() for one in over("uplink_bits", variants)]
+            with_bars(right, sent, over("kept_flops", variants), label=label, **line(index))
+    right.axline((0.5, 0.5), slope=1.0, color="0.6", linewidth=0.8)
     legend(left)
     return made
