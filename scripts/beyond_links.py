@@ -54,8 +54,8 @@ def latencies(study: cosim.Study) -> str:
     took = {link: frame["latency_s"].xs(f"{link},{PROPOSED}", level="variant") for link in LINKS}
     blocks, differs, both = (cell(took[link] / took["ideal-flat"]) for link in ("blocks-flat", "ideal-selective", "blocks-selective"))
     note = f"""\
-Against the ideal uplink on a flat channel, seed by seed, a round of `{PROPOSED}` takes {blocks} as long on whole blocks, {differs} where the
-channel differs over the band, and {both} with both."""
+Against the ideal uplink on a flat channel, seed by seed, a round of `{PROPOSED}` takes {blocks} as long on whole blocks, {differs} where
+the channel differs over the band, and {both} with both."""
     return f"{seeded(study, rows)}\n\n{note}"
 
 
