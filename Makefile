@@ -5,7 +5,7 @@
 # make gallery    docs/gallery.md, its figures and screenshots
 # make known-results  docs/known_results.md and its figure, from two studies
 # make golden     tests/golden, after a change that is meant to change numbers
-# make paper      docs/paper.md from the studies of scenarios/paper: two hours; finished runs are kept
+# make paper      docs/paper.md and docs/beyond.md from scenarios/paper and some of scenarios/studies: hours; finished runs are kept
 # make paper-quick a small version of it, into runs/paper-quick: three minutes
 # make validation docs/validation.md from the radio tests' own results, Sionna included
 

@@ -29,10 +29,10 @@ from cosim.study.plan import Plan, load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ("objective_bandwidth", "objective_devices", "objective_threshold", "pilot", "pilot_training", "headline", "frontier", "better")
-BEYOND = ("stragglers", "frequency_selective")
+BEYOND = ("csi_speed", "frequency_selective", "stragglers", "structured", "city_interference")
 FILES = {**{name: f"scenarios/paper/{name}.yaml" for name in PAPER}, **{name: f"scenarios/studies/{name}.yaml" for name in BEYOND}}
 PILOTS = ("pilot", "pilot_training")
-LEARNING = (*PILOTS, "headline", "frontier", "better")
+LEARNING = (*PILOTS, "headline", "frontier", "better", "structured")
 QUICK_SEEDS = 2
 QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, and less of everything that takes time
     "rounds": 4,
@@ -43,6 +43,7 @@ QUICK: Mapping[str, Any] = {  # the images that come with cosim, fewer of them, 
     "learning.trainer.personal_steps": 2,
     "learning.trainer.global_steps": 4,
 }
+QUICK_NETWORK: Mapping[str, Any] = {"rounds": 3}
 
 
 def main() -> None:
@@ -71,7 +72,8 @@ def main() -> None:
 
 def plan(name: str, options: argparse.Namespace) -> Plan:
     """The plan of a study, cut to what was asked for."""
-    found = load(ROOT / FILES[name], QUICK if options.quick and name in LEARNING else None)
+    less = QUICK if name in LEARNING else QUICK_NETWORK if name in BEYOND else {}
+    found = load(ROOT / FILES[name], less if options.quick else None)
     quick = 1 if name in PILOTS else QUICK_SEEDS
     return replace(found, seeds=found.seeds[: quick if options.quick else options.seeds])
 

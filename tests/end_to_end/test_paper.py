@@ -10,23 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cosim.alloc.closed_forms import planned_latency_s
+from cosim.build import run
 from cosim.study.plan import load
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-paper_page, paper_runs = (importlib.import_module(name) for name in ("paper_page", "paper_runs"))
-STUDIES = (
-    "headline",
-    "frontier",
-    "pilot",
-    "pilot_training",
-    "better",
-    "better_pilot",
-    "objective_bandwidth",
-    "objective_devices",
-    "objective_threshold",
+paper_page, paper_runs, beyond_links, beyond_page, make_paper = (
+    importlib.import_module(name) for name in ("paper_page", "paper_runs", "beyond_links", "beyond_page", "make_paper")
 )
+STUDIES = tuple(make_paper.PAPER) + ("better_pilot",)
 
 
 @pytest.fixture(scope="module")
@@ -109,18 +103,39 @@ def test_claims_and_frontier_say_what_the_runs_say():
     assert paper_page.reached(kept, "fedavg") == "not reached (0 of 3)"
 
 
+def test_every_study_beyond_the_paper_has_its_texts_and_its_figure():
+    assert set(make_paper.BEYOND) == set(beyond_page.TEXTS) == set(beyond_page.FIGURES)
+
+
+def test_hindsight_knows_the_uploads_that_were(tmp_path):
+    """Every device takes as long in it as it really took; so the plan's own answer is one that it allows, and the optimum is no worse."""
+    scenario = load(ROOT / "scenarios/studies/frequency_selective.yaml").scenario("ideal-selective,kkt", 1)
+    made = run(scenario.model_copy(update={"rounds": 2}), tmp_path / "run")
+    for index in (0, 1):
+        known = beyond_links.realised_problem(made, index)
+        devices, (latency_s, planned) = made.devices.query("round == @index"), made.rounds.loc[index, ["latency_s", "objective"]]
+        found_s = planned_latency_s(known, devices["prune_ratio"].to_numpy(), devices["bandwidth_hz"].to_numpy())
+        assert found_s == pytest.approx(devices["t_total_s"].to_numpy(), rel=1e-9)
+        assert beyond_links.optimum(known, latency_s) < planned
+        shortest_s = beyond_links.shortest_s(known, planned, latency_s)
+        assert beyond_links.optimum(known, shortest_s) == pytest.approx(planned, abs=1e-4)
+        assert shortest_s < latency_s
+
+
 @pytest.mark.full
 def test_the_quick_variant_writes_the_page_and_twice_the_same(tmp_path):
     command = [sys.executable, ROOT / "scripts/make_paper.py", "--quick", "--runs", tmp_path / "runs", "--out", tmp_path]
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert "min to go" in first.stdout
-    page = (tmp_path / "paper.md").read_text()
-    assert "{{" not in page
-    assert "nan" not in page
-    pictures = re.findall(r"\]\((.*?\.png)\)", page)
-    assert len(pictures) == 5
-    assert all((tmp_path / name).stat().st_size > 10_000 for name in pictures)
+    pages = {name: (tmp_path / name).read_text() for name in ("paper.md", "beyond.md")}
+    for page in pages.values():
+        assert "{{" not in page
+        assert "nan" not in page
+        assert paper_runs.LATER not in page
+        pictures = re.findall(r"\]\((.*?\.png)\)", page)
+        assert len(pictures) == 5
+        assert all((tmp_path / name).stat().st_size > 10_000 for name in pictures)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout) == (0, ""), "finished runs are kept"
-    assert (tmp_path / "paper.md").read_text() == page
+    assert {name: (tmp_path / name).read_text() for name in pages} == pages
