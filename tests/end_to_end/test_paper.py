@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 paper_page, paper_runs, beyond_links, beyond_page, make_paper = (
     importlib.import_module(name) for name in ("paper_page", "paper_runs", "beyond_links", "beyond_page", "make_paper")
 )
-STUDIES = tuple(make_paper.PAPER) + ("better_pilot",)
+STUDIES = (*make_paper.PAPER, "better_pilot")
 
 
 @pytest.fixture(scope="module")
