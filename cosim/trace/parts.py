@@ -17,7 +17,7 @@ from cosim.trace.files import make_directory, replace_atomically
 from cosim.trace.schema import Table, TableName
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
-PART_ROWS: Final = 65_536
+PART_ROWS: Final = 32_768
 
 
 def table_directory(directory: Path, name: TableName) -> Path:
