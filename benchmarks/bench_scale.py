@@ -78,7 +78,7 @@ def draw(devices: list[int], costs: list[float], further: list[float], path: Pat
     """Cost per device-slot over the number of devices."""
     from cosim.plot.style import axes, legend
 
-    ax = axes(None, x="devices", y="processor time per device-slot [µs]")
+    ax = axes(None, x="devices", y="CPU time per device-slot [µs]")
     ax.semilogx(devices, costs, "o-", label="rounds and start included")
     ax.semilogx(devices, further, "s--", label="a further slot")
     ax.set_ylim(0, 1.2 * max(costs))
