@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from cosim.interfaces import Evaluation, FloatArray, IntArray
-from cosim.learn.layers import Mask, Vector, views
+from cosim.learn.layers import Vector, views
 from cosim.learn.network import outputs
+from cosim.learn.packed import PackedMask
 from cosim.learn.roles import ImageData, Images
 from cosim.learn.split import Parts
 
@@ -25,7 +26,7 @@ def evaluate(
     *,
     shared: Vector,
     personal: Vector,
-    masks: Mapping[int, Mask],
+    masks: Mapping[int, PackedMask],
     pool: Executor,
     own: Sequence[Vector] | None = None,
 ) -> Evaluation:
@@ -57,10 +58,10 @@ def evaluate(
         else:
             logits = outputs(network, parts.joined(views(own[k], parts.shared), v), data.test_images[tests[k]])
         full = float(_correct(logits, labels).mean())
-        if parts.copy or k not in masks or masks[k].all():
+        if parts.copy or k not in masks or (mask := masks[k].mask()).all():
             return full, full
         pruned = (shared if own is None else own[k]).copy()
-        pruned[: len(masks[k])] *= masks[k]
+        pruned[: len(mask)] *= mask
         logits = outputs(network, parts.joined(views(pruned, parts.shared), v), data.test_images[tests[k]])
         return float(_correct(logits, labels).mean()), full
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, NamedTuple, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from cosim.errors import RunError, SimulationError
 from cosim.interfaces import Evaluation, FloatArray, IntArray, Mixing, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
-from cosim.learn.masking import masking
+from cosim.learn.masking import Masking, masking
 from cosim.learn.mixing import mixed
+from cosim.learn.packed import PackedMask, from_rows, to_rows
 from cosim.learn.pruner import running_gradient
 from cosim.learn.remembered import Remembered
 from cosim.learn.roles import LocalResult, LocalTask, Merged, SharedUpdate
@@ -24,7 +25,7 @@ from cosim.learn.servers import Server, average, join, restore
 from cosim.learn.servers import state as arrays_of
 from cosim.learn.submodel import narrowed, submodel, widened
 from cosim.learn.threads import in_order, training_threads
-from cosim.learn.tickets import Ticket, Tickets, pack, unpack
+from cosim.learn.tickets import Ticket, Tickets
 from cosim.learn.work import Work, upload_format, workload
 from cosim.rng import Streams
 
@@ -33,16 +34,31 @@ if TYPE_CHECKING:
 
 
 class _Outcome(NamedTuple):
-    """What a device's finished tickets gave: its state after the last one, that one's loss, and its update as the server has it.
+    """What a device's finished tickets gave: its state after the last one, that one's mask and loss, and its update as the server has it.
 
     ``received``: None where nothing arrives, or what arrives is rejected. ``examples``: as of ``LocalResult``.
     """
 
     personal: Vector
     gradient: Vector | None
+    mask: Mask
     train_loss: float
     received: Vector | None
     examples: int | None
+
+
+class _NewMask(NamedTuple):
+    """A mask, how many entries it keeps, what ``Masking.flops`` needs, and sum u_i^2 over what it removes."""
+
+    mask: PackedMask
+    kept: int
+    counts: IntArray
+    lost: float
+
+    @classmethod
+    def of(cls, mask: Mask, rule: Masking, squares: FloatArray) -> Self:
+        """Pack it, once all of it is known. ``squares``: u^2 (length,)."""
+        return cls(PackedMask.of(mask), int(np.count_nonzero(mask)), rule.counts(mask), float(squares[~mask].sum()))
 
 
 @final
@@ -82,8 +98,8 @@ class FederatedLearner:
         self._masking = masking(self._parts, pruner)
         self._upload = upload_format(self._parts, pruner, parameters.codec)
         self._workload = workload(self._parts, self._work, pruner, parameters.codec, weight=self._weight)
-        self._submodel = Remembered(partial(submodel, parts=self._parts))
-        self._masks: dict[int, Mask] = {}
+        self._submodel = Remembered(lambda held: submodel(held.mask(), self._parts))
+        self._masks: dict[int, PackedMask] = {}
         self._masks_round = -1
         self._tickets = Tickets()
 
@@ -114,44 +130,43 @@ class FederatedLearner:
             raise SimulationError(f"round {round_index}: pruning ratios must lie in [0, 1], got {prune_ratio}")
         if server is not None:
             self._server_of = np.array(server)
-        ids, rule = device_ids.tolist(), self._masking
-        masks = list(self._new_masks(round_index, ids, prune_ratio.tolist()))
-        self._masks, self._masks_round = dict(zip(ids, masks, strict=True)), round_index
-
-        kept = np.array([np.count_nonzero(mask) for mask in masks], np.int64)
+        ids, rule, own = device_ids.tolist(), self._masking, self._server_of[device_ids]
         squares = [np.square(each.shared[: rule.length], dtype=np.float64) for each in self._servers]
-        own = self._server_of[device_ids]
-        distinct = {(e, id(mask)): mask for e, mask in zip(own.tolist(), masks, strict=True)}
-        loss = {key: squares[key[0]][~mask].sum() for key, mask in distinct.items()}
-        lost = np.array([loss[e, id(mask)] for e, mask in zip(own.tolist(), masks, strict=True)])
+        self._masks, self._masks_round = {}, round_index  # the old ones go before the new ones come
+        whole = _NewMask.of(np.ones(rule.length, np.bool_), rule, squares[0])
+        found = list(self._new_masks(round_index, ids, prune_ratio.tolist(), squares, whole))
+        self._masks = {device: each.mask for device, each in zip(ids, found, strict=True)}
+        kept, lost = np.array([each.kept for each in found], np.int64), np.array([each.lost for each in found])
+        counts = np.array([each.counts for each in (whole, *found)])[1:]  # with nobody there as well
         weight, entire = self._weight[device_ids], np.array([each.sum() for each in squares])
         return Submodels(
             device_ids=device_ids,
             prune_ratio=1.0 - (kept - rule.length + rule.removable) / rule.removable,
             payload_bits=self._upload.bits(kept).astype(np.float64),
-            flops=rule.flops(self._work, device_ids, masks),
+            flops=rule.flops(self._work, device_ids, counts),
             pruning_error=float(weight @ lost),
             pruning_bound=float(sum(entire[e] * (weight[own == e] @ prune_ratio[own == e]) for e in range(len(squares)))),
         )
 
-    def _new_masks(self, round_index: int, device_ids: list[int], prune_ratio: list[float]) -> Iterator[Mask]:
-        """The devices' masks; devices that must have the same one share it."""
+    def _new_masks(
+        self, round_index: int, device_ids: list[int], prune_ratio: list[float], squares: list[FloatArray], whole: _NewMask
+    ) -> Iterator[_NewMask]:
+        """The devices' masks; devices that must have the same one share it. ``squares``: u^2 of each server; ``whole``: prunes nothing."""
         pruner, rule, turning = self._parameters.pruner, self._masking, self._parameters.pruner.turning
         common: dict[int, NDArray[np.floating]] = {}
-        whole, made = np.ones(rule.length, np.bool_), dict[tuple[int, float, Turn], Mask]()
+        made: dict[tuple[int, float, Turn], _NewMask] = {}
         for device, ratio in zip(device_ids, prune_ratio, strict=True):
-            turn = Turn(device, round_index)
+            turn, server = Turn(device, round_index), int(self._server_of[device])
             if ratio == 0.0:
                 yield whole
             elif not pruner.common:
-                yield rule.mask(self._importance(round_index, device), ratio, turning, turn)
+                yield _NewMask.of(rule.mask(self._importance(round_index, device), ratio, turning, turn), rule, squares[server])
             else:
-                server = int(self._server_of[device])
                 if server not in common:
                     common[server] = self._importance(round_index, device)
                 key = server, ratio, FIRST if turning == NONE else turn
                 if key not in made:
-                    made[key] = rule.mask(common[server], ratio, turning, key[2])
+                    made[key] = _NewMask.of(rule.mask(common[server], ratio, turning, key[2]), rule, squares[server])
                 yield made[key]
 
     def _importance(self, round_index: int, device: int) -> NDArray[np.floating]:
@@ -253,8 +268,8 @@ class FederatedLearner:
                     if mixing is not None:
                         newest = self._servers[ticket.server].shared
                         base = ticket.shared if mixing.reference == "own" else newest
-                        received = mixed(received, ticket.mask, newest, base, senders[device])
-                    yield SharedUpdate(received, ticket.mask, weight, ticket.server)
+                        received = mixed(received, outcome.mask, newest, base, senders[device])
+                    yield SharedUpdate(received, outcome.mask, weight, ticket.server)
 
     def _counted(self, device: int, examples: int | None) -> float:
         """w_k; of an update that counts for more or fewer samples than the device has, as the aggregator weighs these against those."""
@@ -263,12 +278,12 @@ class FederatedLearner:
         these, own = self._parameters.aggregator.weights(np.array([examples, len(self._shares.train[device])]))
         return float(self._weight[device] * these / own)
 
-    def _received(self, ticket: Ticket, result: LocalResult) -> Vector | None:
+    def _received(self, ticket: Ticket, mask: Mask, result: LocalResult) -> Vector | None:
         """The update as the server has it, encoded and decoded; None where it diverged, or is beyond the codec's range."""
         if not result.finite:
             return None
         try:
-            return self._upload.deliver(result.shared, ticket.mask, self._streams.generator("codec", ticket.device, ticket.round))
+            return self._upload.deliver(result.shared, mask, self._streams.generator("codec", ticket.device, ticket.round))
         except ValueError:
             return None
 
@@ -280,28 +295,32 @@ class FederatedLearner:
         devices = [tickets[0].device for tickets in work]
         personal, last = [self._personal[device] for device in devices], {}
         gradients = [self._gradient[device] if self._device_gradient and self._gradient is not None else None for device in devices]
+        masks = {held: held.mask() for held in {ticket.mask for tickets in work for ticket in tickets}}
         for turn in range(max(map(len, work))):
             chosen = [(i, tickets[turn]) for i, tickets in enumerate(work) if turn < len(tickets)]
-            tasks = [self._task(ticket, personal[i]) for i, ticket in chosen]
+            tasks = [self._task(ticket, masks[ticket.mask], personal[i]) for i, ticket in chosen]
             rngs = [self._streams.generator("train", ticket.device, ticket.round) for _, ticket in chosen]
-            smaller = [self._submodel(task.mask) for task in tasks]
+            smaller = [self._submodel(ticket.mask) for _, ticket in chosen]
             results = self._parameters.trainer.train(list(map(narrowed, tasks, smaller)), rngs)
             for (i, _), result in zip(chosen, map(widened, tasks, smaller, results), strict=True):
                 last[i], old = result, gradients[i]
                 if result.finite:
                     personal[i] = result.personal
                     gradients[i] = old if old is None or result.gradient is None else self._running(old, result.gradient)
-        received = [self._received(tickets[-1], last[i]) if devices[i] in senders else None for i, tickets in enumerate(work)]
-        return [_Outcome(personal[i], gradients[i], last[i].train_loss, received[i], last[i].examples) for i in range(len(work))]
+        final = [(tickets[-1], masks[tickets[-1].mask]) for tickets in work]
+        received = [self._received(*final[i], last[i]) if devices[i] in senders else None for i in range(len(work))]
+        return [
+            _Outcome(personal[i], gradients[i], final[i][1], last[i].train_loss, received[i], last[i].examples) for i in range(len(work))
+        ]
 
-    def _task(self, ticket: Ticket, personal: Vector) -> LocalTask:
+    def _task(self, ticket: Ticket, mask: Mask, personal: Vector) -> LocalTask:
         return LocalTask(
             parts=self._parts,
             images=self._data.train_images,
             labels=self._data.train_labels,
             samples=self._shares.train[ticket.device],
             shared=ticket.shared,
-            mask=ticket.mask,
+            mask=mask,
             personal=personal,
             round=ticket.round,
             dense_gradient=self._device_gradient,
@@ -341,7 +360,7 @@ class FederatedLearner:
             **({} if self._gradient is None else {"gradient": self._gradient.copy()}),
             "personal": self._personal.copy(),
             "server_of": self._server_of.copy(),
-            "masks": pack(list(self._masks.values())),
+            "masks": to_rows(list(self._masks.values())),
             "masks_devices": np.array(list(self._masks), np.int64),
             "masks_round": np.array([self._masks_round]),
             **self._tickets.state(),
@@ -357,7 +376,7 @@ class FederatedLearner:
         restore(self._servers, state if self._gradient is None else {**state, "gradient": np.empty(0)})
         self._personal, self._server_of = np.array(state["personal"], np.float32), np.array(state["server_of"], np.int64)
         self._gradient = None if self._gradient is None else np.array(state["gradient"], np.float32)
-        masks = unpack(state["masks"], self._masking.length)
+        masks = from_rows(state["masks"], self._masking.length)
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
         self._masks_round = int(state["masks_round"][0])
         self._tickets.restore(state, self._masking.length)

@@ -60,8 +60,12 @@ class Masking(Protocol):
         """The pruning error of masks without rotation as a function of the ratio; None where u = 0."""
         ...
 
-    def flops(self, work: Work, device_ids: IntArray, masks: list[Mask]) -> FloatArray:
-        """Work (n,) of sub-models with these masks [FLOP]."""
+    def counts(self, mask: Mask) -> IntArray:
+        """What the work of a sub-model with this mask follows from (k,)."""
+        ...
+
+    def flops(self, work: Work, device_ids: IntArray, counts: IntArray) -> FloatArray:
+        """Work (n,) of sub-models with these counts (n, k) [FLOP]."""
         ...
 
     def flops_bound(self, work: Work) -> tuple[FloatArray, FloatArray]:
@@ -121,13 +125,13 @@ class Entries:
         """See ``pruning_curve``."""
         return pruning_curve(shared[: self.length], importance, self._groups)
 
-    def flops(self, work: Work, device_ids: IntArray, masks: list[Mask]) -> FloatArray:
+    def counts(self, mask: Mask) -> IntArray:
+        """Kept weights of each layer."""
+        return np.array([np.count_nonzero(layer) for layer in np.split(mask, np.cumsum(self.sizes)[:-1])], np.int64)
+
+    def flops(self, work: Work, device_ids: IntArray, counts: IntArray) -> FloatArray:
         """A pruned weight costs nothing, whatever it is."""
-        ends = np.cumsum(self.sizes).tolist()
-        parts = [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
-        counts = {id(mask): [np.count_nonzero(mask[part]) for part in parts] for mask in {id(mask): mask for mask in masks}.values()}
-        kept = np.array([counts[id(mask)] for mask in masks], np.int64).reshape(len(masks), len(parts))
-        return work.submodels(device_ids, kept, self.sizes)
+        return work.submodels(device_ids, counts, self.sizes)
 
     def flops_bound(self, work: Work) -> tuple[FloatArray, FloatArray]:
         """Scope ``layer``: with c_l = F_l / N_l the work per weight, sum_l kept_l c_l <= y sum_l F_l + sum_l c_l.
@@ -291,12 +295,14 @@ class Structured:
         masks = (self.mask(importance, ratio, NONE, FIRST) for ratio in np.linspace(0.0, 1.0, KNOTS).tolist())
         return curve_of_losses(np.array([squares[~mask].sum() for mask in masks]), squares.sum())
 
-    def flops(self, work: Work, device_ids: IntArray, masks: list[Mask]) -> FloatArray:
+    def counts(self, mask: Mask) -> IntArray:
+        """Channels of each layer that are gone."""
+        return np.asarray((1 - self.of.kept(mask).astype(np.int64)) @ self.of.channels)
+
+    def flops(self, work: Work, device_ids: IntArray, counts: IntArray) -> FloatArray:
         """Counted from the shapes of the smaller network."""
-        units = self.of
-        kept = np.array([units.kept(mask) for mask in masks], np.int64).reshape(len(masks), units.count)
-        shared, personal = self._weights((1 - kept) @ units.channels)
-        return work.submodels(device_ids, shared, units.parts.prunable_sizes, personal)
+        shared, personal = self._weights(counts)
+        return work.submodels(device_ids, shared, self.of.parts.prunable_sizes, personal)
 
     def _weights(self, gone: IntArray) -> tuple[IntArray, FloatArray]:
         """Weights of shared layers, and the share of them in personal layers, without these channels; (n, layers) each."""

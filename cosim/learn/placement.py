@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "cuda", "auto"]
 
-_TOGETHER: Final = 16
+_TOGETHER: Final = 32
 """Devices with a dense network that work together on a processor, at most: more gain little, and fewer jobs share the threads worse."""
 _CACHED: Final = 800_000
 """Parameters that stay in a core's cache: larger networks work together in smaller groups."""

@@ -18,13 +18,12 @@ from cosim.learn.units import weight_mask
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Submodel:
-    """``parts``: the smaller network. ``mask`` (N + M,), ``personal`` (P,): which entries of u and v are its u and v, in their order.
+    """``parts``: the smaller network. ``personal`` (P,): which entries of v are its v, in their order; of u those that the mask keeps.
 
     The personal layers keep all channels but lose the weights that read removed ones.
     """
 
     parts: Parts
-    mask: Mask
     personal: Mask
 
     @classmethod
@@ -37,7 +36,7 @@ class Submodel:
         own = [i for i, personal in enumerate(parts.is_personal) if personal]
         weights = [weight_mask(layers[i], outs[i], ins[i]).ravel() for i in own]
         values = [np.ones(layers[i].values, np.bool_) for i in own]
-        return cls(Parts(Chain(narrow), parts.is_personal), mask, np.concatenate([np.empty(0, np.bool_), *weights, *values]))
+        return cls(Parts(Chain(narrow), parts.is_personal), np.concatenate([np.empty(0, np.bool_), *weights, *values]))
 
 
 def _kept_channels(parts: Parts, layers: tuple[Layer, ...], mask: Mask) -> Iterator[Mask]:

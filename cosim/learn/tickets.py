@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.errors import SimulationError
-from cosim.learn.layers import Mask, Vector
+from cosim.learn.layers import Vector
+from cosim.learn.packed import PackedMask, from_rows, to_rows
 
 
 @final
@@ -21,7 +22,7 @@ class Ticket:
     round: int
     device: int
     shared: Vector
-    mask: Mask
+    mask: PackedMask
     server: int = 0
 
 
@@ -74,14 +75,14 @@ class Tickets:
             "ticket_servers": np.array([ticket.server for ticket in tickets], np.int64),
             "ticket_finished": np.arange(len(tickets)) < len(self._finished),
             "ticket_models": np.array([number[id(ticket.shared)] for ticket in tickets], np.int64),
-            "ticket_masks": pack([ticket.mask for ticket in tickets]),
+            "ticket_masks": to_rows([ticket.mask for ticket in tickets]),
             "models": np.array(models, np.float32) if models else np.empty((0, 0), np.float32),
         }
 
     def restore(self, state: Mapping[str, NDArray[np.generic]], prunable: int) -> None:
         """Replace all tickets by those of ``state``; masks have length ``prunable``."""
         models = list(np.array(state["models"], np.float32))
-        masks = unpack(state["ticket_masks"], prunable)
+        masks = from_rows(state["ticket_masks"], prunable)
         names = ("ticket_rounds", "ticket_devices", "ticket_servers", "ticket_finished", "ticket_models")
         columns = (state[name].tolist() for name in names)
         self._finished, self._pending = [], {}
@@ -91,15 +92,3 @@ class Tickets:
                 self._finished.append(ticket)
             else:
                 self._pending[device] = ticket
-
-
-def pack(masks: list[Mask]) -> NDArray[np.uint8]:
-    """Masks as bits, one row each."""
-    return np.packbits(np.array(masks, np.bool_), axis=1) if masks else np.empty((0, 0), np.uint8)
-
-
-def unpack(bits: NDArray[np.generic], prunable: int) -> list[Mask]:
-    """The masks that were packed."""
-    if len(bits) == 0:
-        return []
-    return list(np.unpackbits(bits.astype(np.uint8), axis=1, count=prunable).astype(np.bool_))

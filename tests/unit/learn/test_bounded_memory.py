@@ -13,8 +13,9 @@ import torch
 from cosim.component import Component
 from cosim.learn.federated import Federated
 from cosim.learn.models import MLP
+from cosim.learn.packed import PackedMask, from_rows, to_rows
 from cosim.learn.placement import resident
-from cosim.learn.pruner import Magnitude
+from cosim.learn.pruner import Magnitude, Random
 from cosim.learn.remembered import Remembered
 from cosim.learn.roles import LocalResult, Steps
 from cosim.learn.split import Split
@@ -102,9 +103,30 @@ def test_devices_that_must_have_the_same_mask_share_it():
     learner.assign(0, np.arange(6), np.array([0.0, 0.0, 0.5, 0.5, 0.25, 0.0]))
     masks = learner._masks
     assert masks[0] is masks[1] is masks[5]
-    assert masks[0].all()
+    assert masks[0].mask().all()
     assert masks[2] is masks[3] is not masks[4]
     assert len({id(mask) for mask in masks.values()}) == 3
+
+
+def test_masks_are_held_as_bits_and_old_ones_go_before_new_ones_come(monkeypatch):
+    learner = Federated(model=MLP(hidden=(5,)), split=Split(personal_layers=0), pruner=Random()).start(6, Streams(0), workers=1)
+    learner.assign(0, np.arange(6), np.full(6, 0.5))
+    prunable = learner.workload().prunable_parameters
+    assert {mask.bits.nbytes for mask in learner._masks.values()} == {-(-prunable // 8)}
+    old, alive = [weakref.ref(mask) for mask in learner._masks.values()], []
+    importance = Random.importance
+    monkeypatch.setattr(Random, "importance", lambda *given: alive.append([each() for each in old]) or importance(*given))
+    learner.assign(1, np.arange(6), np.full(6, 0.5))
+    assert alive == [[None] * 6] * 6
+
+
+@pytest.mark.parametrize("length", [1, 8, 13])
+def test_packed_masks_are_the_same_masks(length):
+    masks = [np.random.default_rng(k).random(length) < 0.5 for k in range(3)]
+    packed = [PackedMask.of(mask) for mask in masks]
+    for held in (packed, from_rows(to_rows(packed), length)):
+        np.testing.assert_array_equal([one.mask() for one in held], masks)
+    assert from_rows(to_rows([]), length) == []
 
 
 def test_what_was_made_of_an_array_is_forgotten_with_it():

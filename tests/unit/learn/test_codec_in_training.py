@@ -22,7 +22,7 @@ def trained(learner, index, device):
         labels=learner._data.train_labels,
         samples=learner._shares.train[device],
         shared=learner._servers[0].shared,
-        mask=learner._masks[device],
+        mask=learner._masks[device].mask(),
         personal=learner._personal[device],
     )
     return learner._parameters.trainer.train([task], [Streams(3).generator("train", device, index)])[0].shared
@@ -64,7 +64,7 @@ def test_training_goes_on_with_short_values(play, codec):
         (_, _, exact), (submodels, _, short) = (play.round(learner, index, 0.1) for learner in learners)
     assert exact.accuracy.mean() > 0.85
     assert short.accuracy.mean() == pytest.approx(exact.accuracy.mean(), abs=0.05)
-    values = learners[1]._parts.unprunable + int(learners[1]._masks[0].sum())
+    values = learners[1]._parts.unprunable + int(learners[1]._masks[0].mask().sum())
     assert submodels.payload_bits[0] == 128 + codec.group_bits * 3 + codec.value_bits * values
 
 

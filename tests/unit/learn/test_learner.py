@@ -30,7 +30,7 @@ def train_now(learner, index, device, gradient=False):
         labels=data.train_labels,
         samples=learner._shares.train[device],
         shared=state["shared"],
-        mask=learner._masks[device].copy(),
+        mask=learner._masks[device].mask(),
         personal=state["personal"][device],
         dense_gradient=gradient,
     )
@@ -106,7 +106,7 @@ def test_submodels_are_what_they_say(play, pruner):
     prunable, plan = learner.workload().prunable_parameters, learner.workload()
     shared, upload = learner.state()["shared"], learner._upload
     for k in EVERYONE:
-        result, mask = train_now(learner, 1, k), learner._masks[k]
+        result, mask = train_now(learner, 1, k), learner._masks[k].mask()
         assert given.prune_ratio[k] == pytest.approx(1 - mask.mean(), abs=1e-12)
         data = upload.encode(result.shared, mask, Streams(0).generator("codec"))
         assert given.payload_bits[k] == 8 * len(data)
@@ -116,7 +116,7 @@ def test_submodels_are_what_they_say(play, pruner):
     assert (given.prune_ratio <= ratio).all()
     assert (given.payload_bits <= plan.fixed_bits + (1 - ratio) * plan.prunable_bits).all()
     assert (given.flops <= (plan.fixed_flops + (1 - ratio) * plan.prunable_flops) * (1 + 1e-12)).all()
-    lost = [np.sum(np.square(shared[:prunable][~learner._masks[k]], dtype=float)) for k in EVERYONE]
+    lost = [np.sum(np.square(shared[:prunable][~learner._masks[k].mask()], dtype=float)) for k in EVERYONE]
     assert given.pruning_error == pytest.approx(plan.weight @ lost)
     assert given.pruning_bound == pytest.approx(np.sum(np.square(shared[:prunable], dtype=float)) * (plan.weight @ ratio))
     if isinstance(pruner, Magnitude):
@@ -127,7 +127,7 @@ def test_equal_magnitude_masks_leave_what_they_prune_untrained(play):
     learner = play.learner()
     before = learner.state()["shared"]
     _, update, _ = play.round(learner, 0, 0.5)
-    mask = learner._masks[0]
+    mask = learner._masks[0].mask()
     after = learner.state()["shared"]
     assert update.coverage_min == 0
     assert update.uncovered_fraction == (~mask).mean()
@@ -141,7 +141,7 @@ def test_random_masks_differ_between_devices_and_rounds(play):
     masks = []
     for index in range(2):
         learner.assign(index, EVERYONE, np.full(5, 0.5))
-        masks += [learner._masks[k] for k in EVERYONE]
+        masks += [learner._masks[k].mask() for k in EVERYONE]
     assert len({mask.tobytes() for mask in masks}) == 10
 
 
@@ -152,14 +152,14 @@ def test_a_device_decides_by_its_own_gradient(play):
     assert gradient.shape == (5, learner.workload().prunable_parameters)
     assert np.isfinite(gradient).all()
     learner.assign(1, EVERYONE, np.full(5, 0.5))
-    assert len({learner._masks[k].tobytes() for k in EVERYONE}) == 5
+    assert len({learner._masks[k].mask().tobytes() for k in EVERYONE}) == 5
 
 
 def test_the_server_decides_by_the_change_of_what_somebody_kept(play):
     learner = play.learner(pruner=Taylor(side="server"))
     before = learner.state()["shared"]
     play.round(learner, 0, 0.5)
-    gradient, mask = learner.state()["gradient"], learner._masks[0]
+    gradient, mask = learner.state()["gradient"], learner._masks[0].mask()
     change = (before - learner.state()["shared"])[: len(mask)]
     np.testing.assert_array_equal(gradient[mask], change[mask])
     assert np.isnan(gradient[~mask]).all()
@@ -410,7 +410,7 @@ def test_accuracies_are_those_of_the_models_named(play):
     for k in EVERYONE:
         pruned = state["shared"].copy()
         if k < 3:
-            pruned[: parts.prunable] *= learner._masks[k]
+            pruned[: parts.prunable] *= learner._masks[k].mask()
         rows = learner._shares.test[k]
         assert evaluation.accuracy_full[k] == right(state["shared"], state["personal"][k], rows)
         assert evaluation.accuracy[k] == right(pruned, state["personal"][k], rows)

@@ -206,7 +206,7 @@ def test_plans_bound_real_sizes_and_work_from_above(kind, split, pruner):
         mask = mask_of(parts, u, ratio, pruner)
         gone = int((~mask).sum())
         assert gone >= np.floor(ratio * rule.removable)
-        flops = rule.flops(work, ids, [mask, mask])
+        flops = rule.flops(work, ids, np.stack([rule.counts(mask)] * 2))
         assert (flops <= (plan.fixed_flops + (1 - ratio) * plan.prunable_flops) * (1 + 1e-12)).all()
         if not parts.copy:
             small = Submodel.of(parts, mask)
@@ -254,9 +254,9 @@ def test_layer_plans_are_near_the_real_work(kind, excess):
     fixed, slope = rule.flops_bound(work)
     whole = work.fixed + work.sparse.sum(axis=1)
     for ratio in (0.0, 0.25, 0.5, 0.75):
-        real = rule.flops(work, np.arange(1), [mask_of(parts, u, ratio, pruner)])
+        real = rule.flops(work, np.arange(1), rule.counts(mask_of(parts, u, ratio, pruner))[None])
         assert real <= fixed + (1 - ratio) * slope <= real + excess * whole
-    assert rule.flops(work, np.arange(1), [mask_of(parts, u, 0.5, pruner)]) < 0.75 * whole
+    assert rule.flops(work, np.arange(1), rule.counts(mask_of(parts, u, 0.5, pruner))[None]) < 0.75 * whole
 
 
 @pytest.mark.parametrize("codec", [Float32(), Float16(), Int8()])

@@ -41,7 +41,7 @@ def test_submodels_are_what_they_say(play, pruner):
     ratio, plan, shared = np.array([0.0, 0.2, 0.5, 0.77, 1.0]), learner.workload(), learner.state()["shared"]
     given = learner.assign(1, EVERYONE, ratio)
     for k in EVERYONE:
-        mask = learner._masks[k]
+        mask = learner._masks[k].mask()
         gone = int((~mask).sum())
         assert given.prune_ratio[k] == pytest.approx(gone / plan.prunable_parameters, abs=1e-12)
         assert gone >= np.floor(ratio[k] * plan.prunable_parameters) - 3  # single weights: rounded down in each layer
@@ -49,7 +49,7 @@ def test_submodels_are_what_they_say(play, pruner):
         assert given.payload_bits[k] == 8 * len(data)
     assert (given.payload_bits <= plan.fixed_bits + (1 - ratio) * plan.prunable_bits).all()
     assert (given.flops <= (plan.fixed_flops + (1 - ratio) * plan.prunable_flops) * (1 + 1e-12)).all()
-    lost = [np.sum(np.square(shared[: len(learner._masks[k])][~learner._masks[k]], dtype=float)) for k in EVERYONE]
+    lost = [np.sum(np.square(shared[: len(learner._masks[k].mask())][~learner._masks[k].mask()], dtype=float)) for k in EVERYONE]
     assert given.pruning_error == pytest.approx(plan.weight @ lost)
     cost = learner.pruning_cost()
     assert 0 < cost.value(0.5) < cost.value(1.0) <= 1
@@ -124,10 +124,10 @@ def test_what_is_pruned_can_come_back(play, granularity):
     learner = play.learner(pruner=Magnitude(granularity=granularity), model=MLP(hidden=(30,)), trainer=trainer)
     before = learner.state()["shared"]
     play.round(learner, 0, 0.4)
-    pruned, after = ~learner._masks[0], learner.state()["shared"]
+    pruned, after = ~learner._masks[0].mask(), learner.state()["shared"]
     np.testing.assert_array_equal(after[: len(pruned)][pruned], before[: len(pruned)][pruned])
     learner.assign(1, EVERYONE, np.full(5, 0.4))
-    assert (learner._masks[0] & pruned).sum() > 0.3 * pruned.sum()
+    assert (learner._masks[0].mask() & pruned).sum() > 0.3 * pruned.sum()
 
 
 def test_taylor_keeps_the_gradient_of_what_is_not_there_and_is_charged_nothing(play):
@@ -135,7 +135,7 @@ def test_taylor_keeps_the_gradient_of_what_is_not_there_and_is_charged_nothing(p
     play.round(structured, 0, 0.0)
     first = structured.state()["gradient"]
     given, _, _ = play.round(structured, 1, 0.5)
-    mask, second = structured._masks[0][: first.shape[1]], structured.state()["gradient"]
+    mask, second = structured._masks[0].mask()[: first.shape[1]], structured.state()["gradient"]
     np.testing.assert_array_equal(first[0][~mask], second[0][~mask])
     assert (first[0][mask] != second[0][mask]).mean() > 0.9
     assert (given.flops < plain.assign(0, EVERYONE, np.full(5, 0.5)).flops).all()
