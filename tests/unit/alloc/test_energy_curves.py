@@ -95,6 +95,9 @@ def test_range_ends_where_the_curve_says(random_problem, with_energy):
     assert at_least[inside] == pytest.approx(1 - problem.prune_max[inside], abs=1e-12)
     full = most < 2 * problem.bandwidth_hz
     assert curves.at(most).kept[full] == pytest.approx(1.0, abs=1e-12)
+    assert not full.all()
+    assert (most[~full] == 2 * problem.bandwidth_hz).all()
+    assert (curves.at(most).kept[~full] < 1.0).all()
 
 
 def test_partial_power_control_is_refused(random_problem, with_energy):
