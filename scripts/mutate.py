@@ -1,8 +1,8 @@
 # noqa: INP001 - a script, not a package
 """Mutation testing: how many small mistakes, put into the code one at a time, do the tests find?
 
-    python scripts/mutate.py                                    docs/mutants.md again, from the samples that it names
-    python scripts/mutate.py --seed 3                           a page of other samples
+    python scripts/mutate.py                                    docs/mutants.md again
+    python scripts/mutate.py --seed 3                           the same from other samples
     python scripts/mutate.py alloc --only kkt.py:92 kkt.py:96   what becomes of the sample's mutants of these lines; no page is written
 
 Mutants are made by the operators of cosmic-ray, sampled at random over the files of a subject. Each is tried in a process of its own,

@@ -51,7 +51,7 @@ def advance(medium, transfers, start_s, stop_s):
 
 def test_constant_channel_ideal_is_bits_over_rate():
     ids, snr = np.arange(3), 2e6
-    band, bits = np.array([1e5, 3e5, 6e5]), np.array([3e5, 2.5e6, 1e3])
+    band, bits = np.array([1e5, 3e5, 6e5]), np.array([3e5, 2.5e6, 0.5])  # of fluids there are parts of a bit
     ends = drain(Medium(Ideal(slot_s=SLOT_S), constant()), Transfers.of(ids, band, snr, bits), 0.1234567)
     expected = bits / Shannon().value(band, snr)
     assert ends - 0.1234567 == pytest.approx(expected, rel=1e-9)
@@ -149,8 +149,22 @@ def test_a_transfer_that_begins_on_a_slot_edge_gets_the_slot_that_begins_there(e
 def test_a_link_without_power_is_an_error_not_a_hang(monkeypatch):
     monkeypatch.setattr(transfer, "STALLED_SLOTS", 1000)
     weak = Transfers.of(np.array([7]), np.array([1e5]), 1e-30, np.array([1e6]))
-    with pytest.raises(SimulationError, match=r"device 7 .* too weak"):
-        drain(Medium(Ideal(slot_s=SLOT_S), constant()), weak, 0.0)
+    with pytest.raises(SimulationError, match=r"device 7 has lasted for \d+\.\d+ s \(1000 slots\) .* too weak") as found:
+        drain(Medium(Ideal(slot_s=SLOT_S), constant()), weak, 2.0)
+    lasted_s = float(str(found.value).split("lasted for ")[1].split()[0])
+    assert 10.0 < lasted_s < 11.0  # not before, and by the end of the window
+
+
+def test_windows_grow_with_the_round_and_not_beyond_a_sixteenth_of_it():
+    """What lies behind the last completion is in vain: few slots at first, later a small part of those that there have been."""
+    medium, transfers = Medium(Ideal(slot_s=SLOT_S), constant()), Transfers.of(np.arange(2), np.array([1e5, 1e5]), 1e6, np.full(2, 1e9))
+    start_s = 12.5
+    lengths = {past: len(medium.window(transfers, start_s, start_s + past * SLOT_S).edges_s) - 1 for past in (0, 10, 500, 3200, 20_000)}
+    assert 1 <= lengths[0] < lengths[10]
+    assert all(length <= max(64, past / 16) for past, length in lengths.items())
+    assert lengths[10] <= lengths[500] < lengths[3200] < lengths[20_000]
+    many = Transfers.of(np.arange(5000), np.full(5000, 1e5), 1e6, np.full(5000, 1e9))
+    assert 1 <= len(medium.window(many, start_s, start_s + 20_000 * SLOT_S).edges_s) - 1 <= lengths[10]
 
 
 class Striped:
