@@ -8,8 +8,7 @@
 Mutants are made by the operators of cosmic-ray, sampled at random over the files of a subject. Each is tried in a process of its own,
 forked from one that has imported packages that tests need but nothing of cosim, with the mutant in place of the module; no file
 is changed. Of the subject's tests those are run that come by the mutated line; all, where it runs when the module is imported.
-Killed: a test fails, the tests cannot be collected, or no end is in sight: they have had more processor time than all without a
-mutant, their coverage measured, which takes twice as long.
+Killed: a test fails, the tests cannot be collected, or one takes more than 6 s of processor time (the slowest needs 2 s).
 Property tests draw the same examples for each mutant and remember none. No mutants are: what is not Python, what differs
 in annotations or texts alone, and bitwise operators in place of arithmetic ones, at which numbers do nothing but raise.
 Equivalent mutants, which no test can find, are in the sample and count as survivors.
@@ -22,6 +21,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import warnings
@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "mutants.md"
 CRASHES = re.compile(r"Shift|BitXor|_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_Bit|Variable")
 MEMORY_BYTES = 8 << 30
+PATIENCE_S = 6.0
 NEVER_LOADED = 99
 HEADING = "| mutant | code | mutated to | why it survives |\n| --- | --- | --- | --- |\n"
 
@@ -159,23 +160,35 @@ class Only:
         items[:] = [item for item in items if item.nodeid in self.names]
 
 
-def run(tests: Sequence[str], plugins: Sequence[object], loader: Loader | None, limit_s: int) -> tuple[int, float]:
-    """Exit code of the tests, run in a process of their own, and the processor time that they took [s]."""
+class Patience:
+    """A plugin of pytest: a test, or the import before the first, that takes too much processor time ends its process."""
+
+    @staticmethod
+    def pytest_configure() -> None:
+        """Pytest begins."""
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE_S)
+
+    @staticmethod
+    def pytest_runtest_logstart() -> None:
+        """A test begins."""
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE_S)
+
+
+def run(tests: Sequence[str], plugins: Sequence[object] = (), loader: Loader | None = None) -> int:
+    """Exit code of the tests, run in a process of their own."""
     assert not any(name.split(".")[0] == "cosim" for name in sys.modules), "what has been imported cannot be replaced"
     child = os.fork()
     if not child:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        for what, limit in ((resource.RLIMIT_CPU, limit_s), (resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
-            resource.setrlimit(what, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         if loader:
             sys.meta_path.insert(0, loader)
         options = ["-x", "-q", "-m", "not full", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
         status = int(pytest.main([*options, *tests], list(plugins)))
         os._exit(NEVER_LOADED if loader and not loader.loaded and not status else status)
-    _, status, used = os.wait4(child, 0)
-    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Tests:
@@ -186,7 +199,7 @@ class Tests:
         self.paths = paths
         with tempfile.TemporaryDirectory() as folder:
             os.environ["COVERAGE_FILE"] = str(Path(folder, "coverage"))
-            status, self.needed_s = run([*paths, "--cov=cosim", "--cov-context=test", "--cov-report="], [], None, 1200)
+            status = run([*paths, "--cov=cosim", "--cov-context=test", "--cov-report="])
             if status:
                 raise SystemExit(f"the tests fail without any mutant, with exit code {status}")
             found = CoverageData(os.environ["COVERAGE_FILE"])
@@ -205,7 +218,7 @@ class Tests:
     def find(self, mutant: Mutant) -> bool:
         """Whether a test fails, or no end is in sight."""
         paths, only = self.of(mutant)
-        status, _ = run(paths, only, Loader(mutant.path, mutant.code), 5 + int(self.needed_s))
+        status = run(paths, [Patience(), *only], Loader(mutant.path, mutant.code))
         if status == NEVER_LOADED:
             raise SystemExit(f"no test has imported {mutant.path}")
         return status != 0
