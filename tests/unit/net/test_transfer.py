@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from cosim.errors import SimulationError
 from cosim.interfaces import Band
 from cosim.net import transfer
+from cosim.net.power import PowerLaw
 from cosim.net.transfer import Medium, Transfers
+from cosim.net.transfer_records import AIRTIME
 from cosim.net.uplink import Allocated, Ideal
 from cosim.rate import Shannon
 
@@ -198,6 +200,29 @@ def test_a_selective_channel_that_is_flat_changes_nothing(uplink):
     striped = Medium(uplink, wavy(), Striped(band, lambda t, k, _: 1.1 + np.sin(7 * t + k)))
     striped = striped.finish(Transfers.of(np.arange(3), quotas, 1e6, bits), 0.003)
     assert striped == pytest.approx(flat, rel=1e-9)
+
+
+def test_power_control_on_a_selective_channel_that_is_flat_is_that_on_a_flat_one():
+    """A quarter of the power: the bits of a gain a quarter as large, whether the channel comes in sub-bands or not."""
+    uplink, band = Ideal(bandwidth_hz=1.8e6, slot_s=SLOT_S), Band(1.8e6, 10)
+    law = PowerLaw(aim=0.25 * 4.0 * 1e6 / 0.9e6, alpha=1.0, snr_per_gain_hz=1e6)  # a quarter of the power, at a gain of 4 over 0.9 MHz
+    striped = Striped(band, lambda _t, _k, _f: 4.0)
+    found = []
+    for subbands in (None, striped):
+        transfers = Transfers.of(np.arange(2), uplink.quotas(np.full(2, 0.9e6)), 1e6, np.full(2, 1e9))
+        found.append(Medium(uplink, constant(4.0), subbands, law=law).window(transfers, 0.0, 0.0))
+    for window in found:
+        assert window.slope[AIRTIME] == pytest.approx(0.25)
+        assert window.rate_bps == pytest.approx(np.full(window.rate_bps.shape, Shannon().value(0.9e6, 1e6)))
+
+
+def test_a_link_that_carries_nothing_is_charged_nothing():
+    """Without any gain a device is silent: no airtime, no bandwidth held."""
+    fades = Channel(lambda t, _k: np.where(t < 0.5 * SLOT_S, 0.0, 1.0))
+    transfers = Transfers.of(np.arange(1), np.array([1e5]), 1e6, np.array([1e9]))
+    advance(Medium(Ideal(slot_s=SLOT_S), fades), transfers, 0.0, 3 * SLOT_S)
+    assert transfers.airtime_s[0] == pytest.approx(2 * SLOT_S)
+    assert transfers.held_hz_s[0] == pytest.approx(2 * SLOT_S * 1e5)
 
 
 def test_a_device_sends_over_the_blocks_it_holds_in_a_slot():
