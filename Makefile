@@ -1,6 +1,8 @@
 # make demo       a fresh environment, the showcase simulation, its page
 # make test       what CI runs: style, types, layers, tests
-# make test-full  long checks too
+# make test-full  long checks too, and whether enough of the code is run by tests
+# make coverage   how much the last test-full ran, in percent, branches included: of net, of alloc, of all
+# make mutants    docs/mutants.md: which small mistakes in net/transfer and alloc the tests find; an hour
 # make bench      timings
 # make gallery    docs/gallery.md, its figures and screenshots
 # make known-results  docs/known_results.md and its figure, from two studies
@@ -17,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --co
 # Flower needs other versions of some packages than constraints.txt has: a folder of its own, in front of the others.
 FLOWER := PYTHONPATH=$(CURDIR)/$(VENV)/flower $(BIN)/python
 
-.PHONY: demo test test-full bench golden paper paper-quick validation gallery known-results chromium style clean
+.PHONY: demo test test-full coverage mutants bench golden paper paper-quick validation gallery known-results chromium style clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -32,6 +34,15 @@ test: $(VENV)/installed-dev $(VENV)/installed-flower style chromium
 test-full: $(VENV)/installed-full $(VENV)/installed-flower style chromium
 	$(FLOWER) -m pytest --quiet -m flower --cov --cov-report=
 	$(BIN)/python -m pytest -n 2 --quiet -m "not flower" --cov --cov-append --cov-report=term-missing:skip-covered
+	$(MAKE) coverage
+
+coverage:
+	$(BIN)/coverage report --include='cosim/net/*' --format=total --precision=1 --fail-under=95
+	$(BIN)/coverage report --include='cosim/alloc/*' --format=total --precision=1 --fail-under=95
+	$(BIN)/coverage report --format=total --precision=1 --fail-under=90
+
+mutants: $(VENV)/installed-dev
+	$(BIN)/python scripts/mutate.py
 
 bench: $(VENV)/installed-dev
 	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

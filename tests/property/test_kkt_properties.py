@@ -42,7 +42,7 @@ def problems(draw, rates=RATES, tightness=TIGHTNESS):
         rate=draw(st.sampled_from(rates)),
     )
     least, most = least_feasible_threshold(problem), unpruned_latency(problem)
-    return dataclasses.replace(problem, latency_threshold_s=least * (1 + 1e-9) + draw(tightness) * (most - least))
+    return dataclasses.replace(problem, latency_threshold_s=max(0.0, least * (1 + 1e-9) + draw(tightness) * (most - least)))
 
 
 def solve(problem):

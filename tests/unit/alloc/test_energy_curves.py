@@ -97,6 +97,17 @@ def test_range_ends_where_the_curve_says(random_problem, with_energy):
     assert curves.at(most).kept[full] == pytest.approx(1.0, abs=1e-12)
 
 
+def test_nobody_is_offered_more_than_twice_the_band(random_problem, with_energy):
+    """Keeping everything may need more than there is by any measure: what a device may have ends at twice the band."""
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 8, Shannon()), rng, 0.8)
+    most = curve_range_hz(problem, EnergyCurves(problem))[1]
+    device = int(np.argmax(np.where(most < 2 * problem.bandwidth_hz, most, 0.0)))
+    for part in (1.5, 2.5, 3.5):
+        scarce = dataclasses.replace(problem, bandwidth_hz=most[device] / part)
+        assert curve_range_hz(scarce, EnergyCurves(scarce))[1][device] == pytest.approx(min(part, 2.0) * scarce.bandwidth_hz, rel=1e-9)
+
+
 def test_partial_power_control_is_refused(random_problem, with_energy):
     from cosim.net.power import OpenLoop
 

@@ -86,6 +86,17 @@ def test_the_least_threshold_within_budgets_is_where_everyone_can_be_served(rand
     assert served == [False, True]
 
 
+def test_a_budget_may_ask_for_several_times_the_least_threshold_of_full_power(random_problem, with_energy):
+    """So scarce that all must turn their clocks far down, and two cannot be served at any threshold."""
+    made = with_energy(random_problem(np.random.default_rng(3), 5, Shannon()), np.random.default_rng(8), 0.01)
+    least_s = least_threshold_within_budget(made)
+    assert least_s > 2.0 * least_feasible_threshold(made)
+    served = [
+        KKTEnergy().allocate(dataclasses.replace(made, latency_threshold_s=t * least_s), RNG).selected.sum() for t in (0.9999, 1.0001, 9.0)
+    ]
+    assert served == [2, 3, 3]
+
+
 def test_without_a_budget_that_binds_the_least_threshold_is_that_of_full_power(random_problem, with_energy):
     made = with_energy(random_problem(np.random.default_rng(3), 5, Shannon()), np.random.default_rng(8), 1e6)
     assert least_threshold_within_budget(made) == pytest.approx(least_feasible_threshold(made), rel=2e-6)

@@ -60,3 +60,17 @@ def test_a_near_device_sends_with_less_power_and_is_charged_less(uplink):
     assert window.slope[BITS, 0] == pytest.approx(np.full(window.slope.shape[2], Shannon().value(1.8e6, share * SNR_PER_GAIN * 1e-9)))
     window.settle(transfers, np.array([0]), window.end_s)
     assert transfers.airtime_s[0] == pytest.approx(share * window.end_s)
+
+
+@pytest.mark.parametrize("uplink", [Ideal(bandwidth_hz=1.8e6), RoundRobin(bandwidth_hz=1.8e6)])
+def test_a_device_of_less_power_sends_at_the_same_and_uses_more_of_its_own(uplink):
+    """The power that arrives is what is controlled: with a quarter of the greatest power, four times the share of it, and the same bits."""
+    law = OpenLoop(p0_dbm=-100, alpha=1.0).start(P_MAX_DBM, SNR_PER_GAIN)
+    windows = []
+    for part in (1.0, 0.25):
+        transfers = Transfers.of(np.arange(1), uplink.quotas(np.array([1.8e6])), part * SNR_PER_GAIN, np.array([1e9]))
+        transfers.begin(0, 0.0)
+        windows.append(Medium(uplink, Near(), law=law).window(transfers, 0.0, 0.0))
+    strong, weak = windows
+    assert weak.slope[AIRTIME, 0] == pytest.approx(4.0 * strong.slope[AIRTIME, 0])
+    assert weak.slope[BITS, 0] == pytest.approx(strong.slope[BITS, 0])

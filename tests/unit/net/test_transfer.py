@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from cosim.errors import SimulationError
 from cosim.interfaces import Band
 from cosim.net import transfer
+from cosim.net.power import PowerLaw
 from cosim.net.transfer import Medium, Transfers
+from cosim.net.transfer_records import AIRTIME
 from cosim.net.uplink import Allocated, Ideal
 from cosim.rate import Shannon
 
@@ -51,7 +53,7 @@ def advance(medium, transfers, start_s, stop_s):
 
 def test_constant_channel_ideal_is_bits_over_rate():
     ids, snr = np.arange(3), 2e6
-    band, bits = np.array([1e5, 3e5, 6e5]), np.array([3e5, 2.5e6, 1e3])
+    band, bits = np.array([1e5, 3e5, 6e5]), np.array([3e5, 2.5e6, 0.5])  # of fluids there are parts of a bit
     ends = drain(Medium(Ideal(slot_s=SLOT_S), constant()), Transfers.of(ids, band, snr, bits), 0.1234567)
     expected = bits / Shannon().value(band, snr)
     assert ends - 0.1234567 == pytest.approx(expected, rel=1e-9)
@@ -162,8 +164,22 @@ def test_a_transfer_that_begins_on_a_slot_edge_gets_the_slot_that_begins_there(e
 def test_a_link_without_power_is_an_error_not_a_hang(monkeypatch):
     monkeypatch.setattr(transfer, "STALLED_SLOTS", 1000)
     weak = Transfers.of(np.array([7]), np.array([1e5]), 1e-30, np.array([1e6]))
-    with pytest.raises(SimulationError, match=r"device 7 .* too weak"):
-        drain(Medium(Ideal(slot_s=SLOT_S), constant()), weak, 0.0)
+    with pytest.raises(SimulationError, match=r"device 7 has lasted for \d+\.\d+ s \(1000 slots\) .* too weak") as found:
+        drain(Medium(Ideal(slot_s=SLOT_S), constant()), weak, 2.0)
+    lasted_s = float(str(found.value).split("lasted for ")[1].split()[0])
+    assert 10.0 < lasted_s < 11.0  # not before, and by the end of the window
+
+
+def test_windows_grow_with_the_round_and_not_beyond_a_sixteenth_of_it():
+    """What lies behind the last completion is in vain: few slots at first, later a small part of those that there have been."""
+    medium, transfers = Medium(Ideal(slot_s=SLOT_S), constant()), Transfers.of(np.arange(2), np.array([1e5, 1e5]), 1e6, np.full(2, 1e9))
+    start_s = 12.5
+    lengths = {past: len(medium.window(transfers, start_s, start_s + past * SLOT_S).edges_s) - 1 for past in (0, 10, 500, 3200, 20_000)}
+    assert 1 <= lengths[0] < lengths[10]
+    assert all(length <= max(64, past / 16) for past, length in lengths.items())
+    assert lengths[10] <= lengths[500] < lengths[3200] < lengths[20_000]
+    many = Transfers.of(np.arange(5000), np.full(5000, 1e5), 1e6, np.full(5000, 1e9))
+    assert 1 <= len(medium.window(many, start_s, start_s + 20_000 * SLOT_S).edges_s) - 1 <= lengths[10]
 
 
 class Striped:
@@ -197,6 +213,29 @@ def test_a_selective_channel_that_is_flat_changes_nothing(uplink):
     striped = Medium(uplink, wavy(), Striped(band, lambda t, k, _: 1.1 + np.sin(7 * t + k)))
     striped = striped.finish(Transfers.of(np.arange(3), quotas, 1e6, bits), 0.003)
     assert striped == pytest.approx(flat, rel=1e-9)
+
+
+def test_power_control_on_a_selective_channel_that_is_flat_is_that_on_a_flat_one():
+    """A quarter of the power: the bits of a gain a quarter as large, whether the channel comes in sub-bands or not."""
+    uplink, band = Ideal(bandwidth_hz=1.8e6, slot_s=SLOT_S), Band(1.8e6, 10)
+    law = PowerLaw(aim=0.25 * 4.0 * 1e6 / 0.9e6, alpha=1.0, snr_per_gain_hz=1e6)  # a quarter of the power, at a gain of 4 over 0.9 MHz
+    striped = Striped(band, lambda _t, _k, _f: 4.0)
+    found = []
+    for subbands in (None, striped):
+        transfers = Transfers.of(np.arange(2), uplink.quotas(np.full(2, 0.9e6)), 1e6, np.full(2, 1e9))
+        found.append(Medium(uplink, constant(4.0), subbands, law=law).window(transfers, 0.0, 0.0))
+    for window in found:
+        assert window.slope[AIRTIME] == pytest.approx(0.25)
+        assert window.rate_bps == pytest.approx(np.full(window.rate_bps.shape, Shannon().value(0.9e6, 1e6)))
+
+
+def test_a_link_that_carries_nothing_is_charged_nothing():
+    """Without any gain a device is silent: no airtime, no bandwidth held."""
+    fades = Channel(lambda t, _k: np.where(t < 0.5 * SLOT_S, 0.0, 1.0))
+    transfers = Transfers.of(np.arange(1), np.array([1e5]), 1e6, np.array([1e9]))
+    advance(Medium(Ideal(slot_s=SLOT_S), fades), transfers, 0.0, 3 * SLOT_S)
+    assert transfers.airtime_s[0] == pytest.approx(2 * SLOT_S)
+    assert transfers.held_hz_s[0] == pytest.approx(2 * SLOT_S * 1e5)
 
 
 def test_a_device_sends_over_the_blocks_it_holds_in_a_slot():
