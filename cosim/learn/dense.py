@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cosim.learn.chain import Chain, Network
 from cosim.learn.layers import Layer
+from cosim.learn.side_by_side import placed, side_by_side
 
 Slopes: TypeAlias = list[Tensor | None]
 """Where the gradient of each tensor goes, in the order of the network's tensors; None: not wanted."""
@@ -39,24 +40,30 @@ def add_gradients(
     ``labels`` (devices, b).
     """
     count = len(layers)
-    inputs = [x.flatten(2)]
+    inputs = [placed(x.flatten(2))]
     for i, layer in enumerate(layers):
-        out = torch.baddbmm(tensors[count + i].unsqueeze(1), inputs[-1], tensors[i].mT)
+        out = side_by_side((*labels.shape, layer.weight_shape[0]), x.device)
+        torch.baddbmm(tensors[count + i].unsqueeze(1), inputs[-1], tensors[i].mT, out=out)
         inputs.append(out.relu_() if layer.relu else out)
     logits = inputs.pop().log_softmax(dim=2)
     chosen = labels.unsqueeze(2)
     losses = logits.gather(2, chosen).squeeze(2).neg_()
     delta = logits.exp_()  # b times dF/dz, once 1 is taken from what is right
     delta.scatter_add_(2, chosen, delta.new_full((), -1.0).expand(chosen.shape))
+    delta = placed(delta)
     keep, factor = (0.0, 1.0 / labels.shape[1]) if step is None else (1.0, -step / labels.shape[1])
     first = min(i % count for i, slope in enumerate(slopes) if slope is not None)
     for i in range(count - 1, first - 1, -1):
-        before = torch.bmm(delta, tensors[i]) if i > first else delta  # with the weights as they were
+        before = delta
+        if i > first:  # with the weights as they were
+            before = torch.bmm(delta, tensors[i], out=side_by_side(inputs[i].shape, x.device))
         weight, bias = slopes[i], slopes[count + i]
         if weight is not None:
             weight.baddbmm_(delta.mT, inputs[i], beta=keep, alpha=factor)
         if bias is not None:
             bias.add_(delta.sum(dim=1), alpha=factor) if keep else torch.sum(delta, dim=1, out=bias).mul_(factor)
         if i > first:
-            delta = torch.ops.aten.threshold_backward(before, inputs[i], 0.0) if layers[i - 1].relu else before
+            delta = (
+                torch.ops.aten.threshold_backward.grad_input(before, inputs[i], 0.0, grad_input=before) if layers[i - 1].relu else before
+            )
     return losses

@@ -24,6 +24,7 @@ from cosim.learn.dense import Slopes, add_gradients, is_dense
 from cosim.learn.part_vectors import PartVectors
 from cosim.learn.placement import Placement, resident
 from cosim.learn.roles import LocalResult, LocalTask
+from cosim.learn.side_by_side import side_by_side
 from cosim.learn.split import Parts
 from cosim.learn.stacked import losses_and_slopes, obstacle
 from cosim.learn.trainer import minibatches
@@ -141,7 +142,9 @@ def _batches(task: LocalTask, rows: np.ndarray, device: torch.device) -> Iterato
     """For each step the images (devices, b, ...) and labels (devices, b) at ``rows`` (steps, devices, b)."""
     if device.type == "cpu":
         for chosen in rows:
-            yield torch.from_numpy(task.images.take(chosen, axis=0)), torch.from_numpy(task.labels.take(chosen))
+            images = side_by_side((*chosen.shape, *task.images.shape[1:]), device)
+            task.images.take(chosen, axis=0, out=images.numpy(), mode="clip")  # into its place, not by way of a copy
+            yield images, torch.from_numpy(task.labels.take(chosen))
         return
     images, labels, steps = resident(task.images, device), resident(task.labels, device), torch.from_numpy(rows).to(device)
     for chosen in steps:

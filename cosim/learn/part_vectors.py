@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cosim.learn.layers import Described, Mask, Vector, tensor_shapes
 from cosim.learn.roles import LocalTask
+from cosim.learn.side_by_side import placed, side_by_side
 
 if TYPE_CHECKING:
     from cosim.learn.dense import Slopes
@@ -63,7 +64,7 @@ class PartVectors:
     def train(self, trained: bool) -> None:  # noqa: FBT001 - a switch
         """From now on gradients are taken for this part, or not."""
         if trained and not self.slopes:
-            self.gradient = self.vector if self.folded else torch.empty_like(self.vector)
+            self.gradient = self.vector if self.folded else side_by_side(self.vector.shape, self.vector.device)
             self.slopes = _views(self.gradient, self._layers)
         self.trained = trained
 
@@ -108,6 +109,8 @@ def distinct(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def stack(arrays: Sequence[np.ndarray], device: torch.device) -> Tensor:
     """The arrays (n,) as a new tensor (devices, n); what all devices have in common is moved once."""
-    if device.type == "cpu" or len(distinct(arrays)) > 1:
+    if device.type == "cpu":
+        return placed(torch.from_numpy(np.stack(arrays)))
+    if len(distinct(arrays)) > 1:
         return torch.from_numpy(np.stack(arrays)).to(device)
     return torch.tensor(arrays[0], device=device).repeat(len(arrays), 1)
