@@ -61,7 +61,8 @@ SUBJECTS = {
         "tests/unit/net/test_harq.py", "tests/unit/net/test_power_limited.py", "tests/property/test_uplink_conservation.py",
     )),
     "alloc": Subject("cosim/alloc/*.py", 200, (
-        "tests/unit/alloc", "tests/oracle/test_kkt_brute_force.py", "tests/oracle/test_convergence_bound.py", "tests/unit/test_checks.py",
+        "tests/unit/alloc", "tests/oracle/test_kkt_brute_force.py", "tests/oracle/test_allocators_brute_force.py",
+        "tests/oracle/test_convergence_bound.py", "tests/unit/test_checks.py",
         "tests/property/test_kkt_properties.py",
     )),
 }  # fmt: skip

@@ -62,6 +62,23 @@ def test_notices_idle_bandwidth(solved):
     )
 
 
+def test_idle_bandwidth_is_worth_its_price(solved):
+    """With more of the band than the price asks for, all that is lost is lambda times what is idle."""
+    problem, optimum = solved
+    wider = dataclasses.replace(problem, bandwidth_hz=1.25 * problem.bandwidth_hz)
+    scale = problem.weight.sum() + optimum.multiplier * wider.bandwidth_hz
+    idle = optimum.multiplier * 0.25 * problem.bandwidth_hz
+    assert certify(wider, optimum, optimum.multiplier).gap == pytest.approx(idle / scale, rel=1e-9)
+
+
+def test_who_counts_for_nothing_may_be_pruned_at_will(random_problem):
+    problem = random_problem(np.random.default_rng(1), 12, Shannon())
+    problem = dataclasses.replace(problem, weight=np.where(np.arange(12) == 3, 0.0, problem.weight))
+    optimum = KKT().allocate(problem, np.random.default_rng(0))
+    ratio = np.where(np.arange(12) == 3, problem.prune_max, optimum.prune_ratio)
+    assert certify(problem, dataclasses.replace(optimum, prune_ratio=ratio), optimum.multiplier).complementarity <= 1e-12
+
+
 def test_notices_needless_pruning(solved):
     problem, optimum = solved
     more = dataclasses.replace(optimum, prune_ratio=np.minimum(optimum.prune_ratio + 1e-3, problem.prune_max))

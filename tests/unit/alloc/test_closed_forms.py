@@ -41,6 +41,17 @@ def test_with_nothing_to_send_only_computing_counts(problem):
     assert planned_latency_s(mute, 1 - 1.9 / 2.5, [0.0]) == pytest.approx(2.0)
 
 
+def test_nothing_to_send_in_no_time_needs_no_bandwidth(problem):
+    # unpruned, computing takes all of the 2 s
+    mute = problem(1, fixed_time_s=[0.0], prunable_time_s=[2.0], prunable_bits=[0.0], fixed_bits=[0.0])
+    assert bandwidth_range_hz(mute)[1] == 0
+
+
+def test_bandwidth_is_worth_nothing_to_who_does_not_count(problem):
+    mixed = problem(2, weight=[0.0, 1.0])
+    assert np.isneginf(log_marginal(mixed, [0.0, 1e5])).tolist() == [True, False]
+
+
 def test_out_of_reach(problem):
     far = problem(4, snr_hz=[0.0, 1e8, 1e8, 1e3], fixed_time_s=[0.1, np.inf, 2.1, 0.1])
     assert np.all(np.isinf(bandwidth_range_hz(far)[0]))

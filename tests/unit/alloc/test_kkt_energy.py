@@ -23,6 +23,18 @@ def spent_j(problem, answer):
     )
 
 
+def test_whole_blocks_are_measured_by_the_rate_that_they_interpolate(random_problem, with_energy):
+    """The gap is how far the objective is above what nobody can go below, over the terms of the dual function."""
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 4, Blocks(Shannon(), 180e3)), rng, 0.9)
+    answer = KKTEnergy().allocate(problem, RNG)
+    smooth = KKTEnergy().allocate(dataclasses.replace(problem, rate=Shannon()), RNG)
+    assert answer.feasible
+    assert answer.objective > smooth.objective
+    scale = problem.weight.sum() + answer.multiplier * problem.bandwidth_hz
+    assert answer.certificate.gap == pytest.approx((answer.objective - smooth.objective) / scale, rel=1e-6)
+
+
 @pytest.mark.parametrize("share", [0.9, 0.5])
 def test_the_certificate_proves_the_optimum(random_problem, with_energy, rate, share):
     rng = np.random.default_rng(5)
