@@ -127,8 +127,8 @@ def simulate(policy, tmp_path, name, **overrides):
         history.append((before, learner._servers[0].shared, list(received)))
         return update
 
-    def kept(ticket, result):
-        received.append((ticket, receive(ticket, result)))
+    def kept(ticket, mask, result):
+        received.append((ticket, receive(ticket, mask, result)))
         return received[-1][1]
 
     learner.aggregate, learner._received = watched, kept
@@ -160,7 +160,7 @@ def test_fed_async_is_its_recursion(tmp_path):
         np.testing.assert_array_equal(ticket.shared, models[ticket.round])
         weight = 0.6 * (1 + t - ticket.round) ** -0.5
         kept = np.ones(len(before), bool)
-        kept[: len(ticket.mask)] = ticket.mask
+        kept[: ticket.mask.length] = ticket.mask.mask()
         expected = np.where(kept, (1 - weight) * before.astype(np.float64) + weight * update, before)
         np.testing.assert_allclose(after, expected, rtol=1e-6, atol=1e-9)
         models.append(after)
