@@ -364,7 +364,8 @@ def test_export(call, small):
     wrong = call("export", "a", "--format", "vcd")
     assert (wrong.exit_code, "--format vcd: must be perfetto, csv or tensorboard" in wrong.stderr) == (2, True)
     assert call("export", "none", "--format", "csv").exit_code == 4
-    assert call("export", "a", "--format", "perfetto", "--out", "none/t.json").exit_code == 4
+    assert call("export", "a", "--format", "perfetto", "--out", "new/t.json").exit_code == 0
+    assert call("export", "a", "--format", "perfetto", "--out", "new").exit_code == 4
     assert call("check", "--run", "a").exit_code == 0
 
 

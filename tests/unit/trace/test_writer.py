@@ -166,7 +166,7 @@ def test_a_full_disk_is_one_error_and_earlier_rows_stay(tmp_path):
     trace = TraceWriter(tmp_path)
     write_rounds(trace, range(3))
     before = fingerprint(tmp_path)
-    trace.append("devices", {**device_rows(3, 50_000), "x_m": np.random.default_rng(1).random(50_000)})
+    trace.append("devices", {**device_rows(3, 30_000), "x_m": np.random.default_rng(1).random(30_000)})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # a write beyond fails as on a full disk
     try:
