@@ -109,9 +109,12 @@ def mean_leg_m(width_m: float, height_m: float) -> float:
     """Mean distance between two uniform points of a rectangle a x b [m].
 
     (a^3/b^2 + b^3/a^2 + d (3 - a^2/b^2 - b^2/a^2)) / 15 + (b^2/a arcosh(d/b) + a^2/b arcosh(d/a)) / 6 with
-    d^2 = a^2 + b^2; source: Santalo, "Integral Geometry and Geometric Probability", 1976, I.4.
+    d^2 = a^2 + b^2; source: Santalo, "Integral Geometry and Geometric Probability", 1976, I.4. Of a rectangle that is 10^4 times as
+    long as it is wide, or more, it is that of a line, a third of its length, to 1e-6: the formula loses its digits there.
     """
     a, b = width_m, height_m
+    if min(a, b) < 1e-4 * max(a, b):
+        return max(a, b) / 3.0
     d = np.hypot(a, b)
     straight = a**3 / b**2 + b**3 / a**2 + d * (3.0 - (a / b) ** 2 - (b / a) ** 2)
     curved = b**2 / a * np.arcsinh(a / b) + a**2 / b * np.arcsinh(b / a)

@@ -139,6 +139,12 @@ def test_mean_leg_against_quadrature():
         assert mean_leg_m(width, height) == pytest.approx(integral, rel=1e-7)
 
 
+def test_mean_leg_of_a_very_long_rectangle():
+    assert mean_leg_m(1e-300, 300.0) == mean_leg_m(300.0, 1e-300) == 100.0
+    for ratio in (1.01e-4, 0.99e-4):  # on both sides of where it is taken for a line
+        assert mean_leg_m(3.0, 3.0 * ratio) == pytest.approx(1.0, rel=1e-6)
+
+
 DEVICES = 10_000
 
 
