@@ -80,8 +80,9 @@ def _solve(problem: AllocationProblem) -> Allocation:
     share, price = _clear(part, curves, (least, most)) if len(least) else (least, 0.0)
     best = curves.at(np.where(share > 0, share, 1e-12 * part.bandwidth_hz))
     limit = energy_limit(part)
+    kept = np.where((share > 0) | (part.prunable_bits == 0), best.kept, 0.0)  # without bandwidth there is nothing to be sent
     ratio, bandwidth, power, clock = np.full((4, problem.weight.size), np.nan)
-    ratio[selected], bandwidth[selected] = np.clip(1.0 - best.kept, 0.0, part.prune_max), share
+    ratio[selected], bandwidth[selected] = np.clip(1.0 - kept, 0.0, part.prune_max), share
     power[selected], clock[selected] = best.power * limit.power_w, best.clock * limit.frequency_hz
     answer = make_allocation(at_settings(problem, power, clock), selected, ratio, bandwidth)
     answer = dataclasses.replace(answer, multiplier=price, feasible=bool(selected.all()), transmit_power_w=power, frequency_hz=clock)

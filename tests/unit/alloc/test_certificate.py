@@ -27,6 +27,19 @@ def test_accepts_the_optimum(solved):
     assert certify(problem, optimum, optimum.multiplier).worst <= 1e-12
 
 
+def test_accepts_those_who_are_at_the_ends_of_their_ranges(random_problem):
+    """Some count for next to nothing and get the least, some for so much that they get all they could use."""
+    problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=0.1)
+    problem = dataclasses.replace(problem, weight=np.repeat([1e-9, 1.0, 1e9], 4))
+    optimum = KKT().allocate(problem, np.random.default_rng(0))
+    least, most = bandwidth_range_hz(problem)
+    at_least, at_most = (np.isclose(optimum.bandwidth_hz, end, rtol=1e-9) for end in (least, most))
+    assert at_least.any()
+    assert at_most.any()
+    assert not (at_least | at_most).all()
+    assert certify(problem, optimum, optimum.multiplier).worst <= 1e-12
+
+
 def test_notices_bandwidth_in_the_wrong_place(solved):
     problem, optimum = solved
     least, most = bandwidth_range_hz(problem)
@@ -115,12 +128,13 @@ def test_a_share_at_a_kink_is_optimal_for_every_price_between_the_slopes(problem
         assert certify(kinked, allocation(kinked, shares), price).stationarity > 5e-3
 
 
-def test_does_not_depend_on_units(solved):
+@pytest.mark.parametrize("weight", [1e3, 1e-25])
+def test_does_not_depend_on_units(solved, weight):
     problem, optimum = solved
     off = allocation(problem, optimum.bandwidth_hz * np.linspace(0.9, 1.0, 12))
     scaled = dataclasses.replace(
         problem,
-        weight=1e3 * problem.weight,
+        weight=weight * problem.weight,
         fixed_time_s=60 * problem.fixed_time_s,
         prunable_time_s=60 * problem.prunable_time_s,
         latency_threshold_s=60 * problem.latency_threshold_s,
@@ -130,6 +144,6 @@ def test_does_not_depend_on_units(solved):
         bandwidth_hz=8 * problem.bandwidth_hz,
     )
     here = certify(problem, off, optimum.multiplier)
-    there = certify(scaled, allocation(scaled, 8 * off.bandwidth_hz), optimum.multiplier * 1e3 / 8)
+    there = certify(scaled, allocation(scaled, 8 * off.bandwidth_hz), optimum.multiplier * weight / 8)
     assert dataclasses.astuple(there) == pytest.approx(dataclasses.astuple(here), rel=1e-6, abs=1e-12)
     assert here.worst > 1e-3

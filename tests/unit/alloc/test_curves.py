@@ -40,7 +40,9 @@ def test_proportional_fairness():
 
 def test_who_is_at_an_end_of_the_range_stays_there():
     """The third would take 2.5e5 and may have 1e5 only; the first would take 1 / 3 of the others' and must have 2e5."""
-    share, price = clear_curves(logarithmic, (np.array([2e5, 1.0, 1.0]), np.array([1e6, 1e6, 1e5])), 4e5, no_kinks())
+    asked = Asked(logarithmic)
+    share, price = clear_curves(asked, (np.array([2e5, 1.0, 1.0]), np.array([1e6, 1e6, 1e5])), 4e5, no_kinks())
+    assert asked.times <= 5  # at an end there is nothing more to be found out
     assert share == pytest.approx([2e5, 1e5, 1e5], rel=1e-11)
     assert 5.0 / 1e5 >= price >= 1.0 / 2e5
     assert price == pytest.approx(2.0 / 1e5, rel=1e-11)

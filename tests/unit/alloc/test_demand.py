@@ -113,6 +113,18 @@ def test_pieces_pass_from_all_to_nothing_between_their_log_prices(posed):
     assert moved[0] > moved[1] > moved[2] > moved[3]  # the ends are no further off than they need be
 
 
+@pytest.mark.parametrize("rate", [Blocks(Shannon(), 180e3)], ids=repr)
+def test_a_typical_price_of_pieces_lies_between_those_of_two_demands(posed):
+    problem, least, most = posed(6, 12)
+    demand = Demand(problem, least, most)
+    middle = 0.5 * sum(demand.log_prices())
+    pieces = demand.around(demand.at(middle, least)[0], middle)
+    cheap, dear = pieces.log_prices()
+    few, many = pieces.at(0.4 * cheap + 0.6 * dear, least)[0], pieces.at(0.6 * cheap + 0.4 * dear, least)[0]
+    assert cheap < pieces.typical_log_price(few, many) < dear
+    assert np.isnan(pieces.typical_log_price(few, few * (1 - 1e-9)))
+
+
 @pytest.mark.parametrize("rate", [Shannon(), Blocks(Shannon(), 180e3), TruncatedShannon()], ids=repr)
 def test_only_whole_blocks_come_in_pieces(posed, rate):
     problem, least, most = posed(7, 3)

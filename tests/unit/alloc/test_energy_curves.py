@@ -97,6 +97,17 @@ def test_range_ends_where_the_curve_says(random_problem, with_energy):
     assert curves.at(most).kept[full] == pytest.approx(1.0, abs=1e-12)
 
 
+def test_few_looks_find_the_range(random_problem, with_energy, monkeypatch):
+    """Newton's method in 1/B, for all devices at once: halving alone would take some 50 looks at the curves."""
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 8, Shannon()), rng, 0.8)
+    curves, looks = EnergyCurves(problem), []
+    look = curves.at
+    monkeypatch.setattr(curves, "at", lambda bandwidth_hz: looks.append(1) or look(bandwidth_hz))
+    curve_range_hz(problem, curves)
+    assert len(looks) <= 9
+
+
 def test_nobody_is_offered_more_than_twice_the_band(random_problem, with_energy):
     """Keeping everything may need more than there is by any measure: what a device may have ends at twice the band."""
     rng = np.random.default_rng(5)

@@ -126,6 +126,7 @@ def test_a_budget_is_worth_turning_power_and_clock_down(random_problem, with_ene
     limit = problem.energy
     fixed = dataclasses.replace(limit, frequency_min_hz=limit.frequency_hz, power_min_w=limit.power_w)
     free, stiff = (KKTEnergy().allocate(dataclasses.replace(problem, energy=energy), RNG) for energy in (limit, fixed))
+    check_allocation(dataclasses.replace(problem, energy=fixed), stiff)
     assert np.array_equal(stiff.transmit_power_w[stiff.selected], limit.power_w[stiff.selected])
     assert stiff.certificate.worst <= 1e-9
     assert free.objective < 0.95 * stiff.objective
@@ -150,7 +151,15 @@ def test_who_cannot_keep_the_budget_is_left_out(random_problem, with_energy):
     {"frequency_min_hz": np.array([1e8, 1e6, 1e9, 1e9])},
 ], ids=["computing is free", "nothing fixed to compute", "perfect amplifier", "clock ranges of many widths"])  # fmt: skip
 @pytest.mark.parametrize(
-    "change", [{}, {"prunable_time_s": np.zeros(4)}, {"fixed_bits": np.zeros(4)}, {"prunable_bits": np.zeros(4)}], ids=str
+    "change",
+    [
+        {},
+        {"prunable_time_s": np.zeros(4)},
+        {"fixed_bits": np.zeros(4)},
+        {"prunable_bits": np.zeros(4)},
+        {"fixed_bits": np.zeros(4), "prune_max": np.ones(4)},
+    ],
+    ids=str,
 )
 def test_edges(random_problem, with_energy, fields, change):
     rng = np.random.default_rng(11)
@@ -158,6 +167,18 @@ def test_edges(random_problem, with_energy, fields, change):
     problem = with_energy(problem, rng, 0.8, **{"frequency_hz": np.full(4, 1e9), "frequency_min_hz": np.full(4, 1e8)} | fields)
     answer = KKTEnergy().allocate(problem, RNG)
     check_allocation(problem, answer)
+    assert answer.certificate.worst <= 1e-9
+
+
+def test_who_can_be_pruned_away_and_hardly_counts_sends_nothing(random_problem, with_energy):
+    rng = np.random.default_rng(11)
+    problem = random_problem(rng, 4, Shannon(), tightness=0.2)
+    problem = dataclasses.replace(problem, fixed_bits=np.zeros(4), prune_max=np.ones(4), weight=np.array([1e-9, 1.0, 1.0, 1.0]))
+    problem = with_energy(problem, rng, 0.8)
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert answer.bandwidth_hz[0] == 0
+    assert answer.prune_ratio[0] == 1
     assert answer.certificate.worst <= 1e-9
 
 

@@ -107,6 +107,17 @@ def test_without_a_price_there_is_no_answer(problem):
     assert answer.bandwidth_hz == pytest.approx(np.full(3, 2e5 / 3), rel=1e-9)
 
 
+@pytest.mark.parametrize("rate", [*SMOOTH, TruncatedShannon()], ids=repr)
+def test_units_do_not_matter(random_problem, rate):
+    """In MHz and Mbit shares are a few units or less, and the price is a million times as high."""
+    problem = random_problem(np.random.default_rng(4), 12, rate)
+    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
+    mega = dataclasses.replace(problem, **{name: 1e-6 * getattr(problem, name) for name in fields})
+    one, other = (cleared(made)[-1] for made in (problem, mega))
+    assert other.log_price == pytest.approx(one.log_price + math.log(1e6), abs=1e-9)
+    assert other.share_hz == pytest.approx(1e-6 * one.share_hz, rel=1e-9)
+
+
 @pytest.mark.parametrize("rate", [Shannon(), TruncatedShannon()], ids=repr)
 def test_a_weight_moves_the_price_and_not_the_shares(random_problem, rate):
     """All weights ten times as large: the log price is ln 10 higher, the shares are the same."""

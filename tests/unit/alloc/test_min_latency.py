@@ -8,8 +8,10 @@ import pytest
 from cosim.alloc.baselines import PersonalizationOnly
 from cosim.alloc.min_latency import MinLatency, certify_latency
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, make_allocation
+from cosim.rate import Blocks
 
 RNG = np.random.default_rng(0)
+NOTHING = ("fixed_time_s", "prunable_time_s", "fixed_bits", "prunable_bits")
 
 
 def test_every_answer_is_certified(random_problem, rate):
@@ -54,6 +56,26 @@ def test_ratio_one_reaches_the_least_feasible_threshold(random_problem, rate):
     answer = MinLatency(prune_ratio=1.0).allocate(problem, RNG)
     assert answer.latency_s.max() == pytest.approx(least_feasible_threshold(problem), rel=1e-9)
     assert answer.feasible
+
+
+def test_nobody_and_nothing_to_do_are_best_as_they_are(problem):
+    for some in (problem(0), problem(2, snr_hz=[0.0, 0.0]), problem(2, **dict.fromkeys(NOTHING, np.zeros(2)))):
+        assert dataclasses.astuple(MinLatency().allocate(some, RNG).certificate) == (0.0,) * 5
+
+
+def test_the_certificate_does_not_depend_on_units(random_problem, rate):
+    """In MHz and Mbit, of an answer that is not the best: the band is a few units."""
+    problem = random_problem(np.random.default_rng(6), 5, rate)
+    best = MinLatency().allocate(problem, RNG)
+    share = best.bandwidth_hz * np.linspace(0.5, 1.0, 5)
+    here = certify_latency(problem, make_allocation(problem, best.selected, best.prune_ratio, share))
+    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
+    other = dataclasses.replace(problem, **{name: 1e-6 * getattr(problem, name) for name in fields})
+    if isinstance(rate, Blocks):
+        other = dataclasses.replace(other, rate=Blocks(rate.rate, 1e-6 * rate.block_hz))
+    there = certify_latency(other, make_allocation(other, best.selected, best.prune_ratio, 1e-6 * share))
+    assert here.worst > 1e-3
+    assert dataclasses.astuple(there) == pytest.approx(dataclasses.astuple(here), rel=1e-6, abs=1e-12)
 
 
 def test_a_slow_device_with_nothing_to_send_decides(problem):
