@@ -43,7 +43,6 @@ def clear_curves(heights: Heights, span_hz: tuple[FloatArray, FloatArray], band_
         left, right = known.ask(log_b, heights)
         below, above = known.around(log_b, price)
         open_ = ((left < price - _SETTLED) | (right > price + _SETTLED)) & (above - below > _HAIR)
-        open_ &= ~((log_b <= low) & (left <= price)) & ~((log_b >= high) & (right >= price))
         if not open_.any():
             break
         if step % 2:

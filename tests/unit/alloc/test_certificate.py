@@ -85,11 +85,14 @@ def test_idle_bandwidth_is_worth_its_price(solved):
 
 
 def test_who_counts_for_nothing_may_be_pruned_at_will(random_problem):
-    problem = random_problem(np.random.default_rng(1), 12, Shannon())
+    problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=1.5)
     problem = dataclasses.replace(problem, weight=np.where(np.arange(12) == 3, 0.0, problem.weight))
     optimum = KKT().allocate(problem, np.random.default_rng(0))
-    ratio = np.where(np.arange(12) == 3, problem.prune_max, optimum.prune_ratio)
-    assert certify(problem, dataclasses.replace(optimum, prune_ratio=ratio), optimum.multiplier).complementarity <= 1e-12
+    assert optimum.prune_ratio[3] == 0
+    for device, found in ((3, 0.0), (4, problem.prune_max[4])):
+        ratio = np.where(np.arange(12) == device, problem.prune_max, optimum.prune_ratio)
+        answer = dataclasses.replace(optimum, prune_ratio=ratio)
+        assert certify(problem, answer, optimum.multiplier).complementarity == pytest.approx(found, abs=1e-12)
 
 
 def test_notices_needless_pruning(solved):

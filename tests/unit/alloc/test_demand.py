@@ -69,6 +69,21 @@ def test_the_guess_does_not_matter(posed):
     assert found[2] == pytest.approx(found[0], rel=1e-9)
 
 
+@pytest.mark.parametrize("rate", [Shannon()], ids=repr)
+def test_few_looks_find_the_demand(posed, monkeypatch):
+    """Newton's method in ln B, from any guess within ranges of decades: five looks at the rate on average, where halving takes 25."""
+    looks = []
+    for seed in range(6):
+        problem, least, most = posed(seed, 12)
+        demand = Demand(problem, least, most)
+        prices, look = np.linspace(*demand.log_prices(), 7)[1:-1], demand._tangents
+        monkeypatch.setattr(demand, "_tangents", lambda log_b, look=look: looks.append(1) or look(log_b))
+        for log_price in prices:
+            for guess in (least, most, np.sqrt(np.maximum(least, 1e-9 * most) * most)):
+                demand.at(log_price, guess)
+    assert len(looks) <= 5.2 * 6 * 5 * 3
+
+
 def test_demand_falls_in_the_price(posed):
     problem, least, most = posed(4, 12)
     demand = Demand(problem, least, most)

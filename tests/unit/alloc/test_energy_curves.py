@@ -1,6 +1,7 @@
 """y(B) under an energy budget: against a search over powers and clocks, its slope, and that it is concave."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -98,14 +99,15 @@ def test_range_ends_where_the_curve_says(random_problem, with_energy):
 
 
 def test_few_looks_find_the_range(random_problem, with_energy, monkeypatch):
-    """Newton's method in 1/B, for all devices at once: halving alone would take some 50 looks at the curves."""
-    rng = np.random.default_rng(5)
-    problem = with_energy(random_problem(rng, 8, Shannon()), rng, 0.8)
-    curves, looks = EnergyCurves(problem), []
-    look = curves.at
-    monkeypatch.setattr(curves, "at", lambda bandwidth_hz: looks.append(1) or look(bandwidth_hz))
-    curve_range_hz(problem, curves)
-    assert len(looks) <= 9
+    """Newton's method in 1/B, for all devices at once: eight looks at the curves on average, where halving would take some 50."""
+    looks = []
+    for seed, share in itertools.product(range(5), (0.3, 0.5, 0.8, 0.95)):
+        rng = np.random.default_rng(seed)
+        problem = with_energy(random_problem(rng, 8, Shannon()), rng, share)
+        curves = EnergyCurves(problem)
+        monkeypatch.setattr(curves, "at", lambda bandwidth_hz, look=curves.at: looks.append(1) or look(bandwidth_hz))
+        curve_range_hz(problem, curves)
+    assert len(looks) <= 8 * 20
 
 
 def test_nobody_is_offered_more_than_twice_the_band(random_problem, with_energy):

@@ -1,12 +1,15 @@
 """The exact allocator on problems whose answer is known, and at the edges."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 
 from cosim.alloc.closed_forms import bandwidth_range_hz, shannon_bandwidth_at_price_hz
+from cosim.alloc.demand import Demand
 from cosim.alloc.kkt import KKT
+from cosim.alloc.pieces import Pieces
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, unpruned_latency
 from cosim.interfaces import AllocationProblem, Allocator
 from cosim.rate import LN2, Blocks, Ergodic, Shannon, TruncatedShannon
@@ -173,6 +176,16 @@ def test_narrow_blocks_by_the_million(random_problem, base):
     answer = solve(narrow)
     assert answer.feasible
     assert answer.objective == pytest.approx(solve(wide).objective, rel=1e-4)
+
+
+def test_prices_of_pieces_are_found_in_few_steps(random_problem, monkeypatch):
+    """Bracketed secant steps: half of what halving would take, and never among all pieces where a few hold the answer."""
+    asked, at = [], Pieces.at
+    monkeypatch.setattr(Pieces, "at", lambda pieces, *arguments: asked.append(1) or at(pieces, *arguments))
+    monkeypatch.setattr(Demand, "at", None)
+    for seed, tightness in itertools.product(range(6), (0.05, 0.3, 0.8)):
+        solve(random_problem(np.random.default_rng(seed), 20, Blocks(Shannon(), 180e3), tightness=tightness))
+    assert len(asked) <= 7.5 * 18
 
 
 @pytest.mark.parametrize("base", [Shannon(), TruncatedShannon()], ids=repr)

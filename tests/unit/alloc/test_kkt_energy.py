@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from cosim.alloc.energy import at_settings, planned_energy_j
+from cosim.alloc.energy_curves import EnergyCurves, curve_range_hz
 from cosim.alloc.kkt import KKT
-from cosim.alloc.kkt_energy import KKTEnergy, least_threshold_within_budget
+from cosim.alloc.kkt_energy import KKTEnergy, _certify, least_threshold_within_budget
 from cosim.alloc.problem import check_allocation, least_feasible_threshold
 from cosim.errors import AllocationError
 from cosim.interfaces import EnergyLimit
@@ -180,6 +181,35 @@ def test_who_can_be_pruned_away_and_hardly_counts_sends_nothing(random_problem, 
     assert answer.bandwidth_hz[0] == 0
     assert answer.prune_ratio[0] == 1
     assert answer.certificate.worst <= 1e-9
+
+
+@pytest.mark.parametrize(("changes", "residual", "found"), [
+    ({"prune_ratio": 0.01}, "complementarity", 0.01),
+    ({"prune_ratio": -0.01}, "primal", 0.001),
+    ({"bandwidth_hz": 1e4}, "stationarity", 1e-4),
+    ({"transmit_power_w": 0.02}, "primal", 0.001),
+    ({"frequency_hz": 1e8}, "primal", 0.001),
+    ({"latency_s": 0.02}, "primal", 0.01),
+], ids=str)  # fmt: skip
+def test_the_certificate_notices(random_problem, with_energy, changes, residual, found):
+    """Of the optimum, one thing of one device is changed: pruned or powered too much or too little, late, fed from another's band."""
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 4, Shannon()), rng, 0.5)
+    answer = KKTEnergy().allocate(problem, RNG)
+    span = curve_range_hz(problem, EnergyCurves(problem))
+    inside = (answer.bandwidth_hz > 1.1 * span[0]) & (answer.bandwidth_hz < 0.9 * span[1]) & (answer.prune_ratio > 0.02)
+    inside &= answer.prune_ratio < problem.prune_max - 0.02
+    device, other = np.flatnonzero(inside)[:2]
+    changed = {}
+    for name, difference in changes.items():
+        values = getattr(answer, name).copy()
+        values[device] += difference
+        if name == "bandwidth_hz":
+            values[other] -= difference
+        changed[name] = values
+    other = dataclasses.replace(answer, **changed)
+    assert _certify(problem, answer, span).worst <= 1e-9
+    assert getattr(_certify(problem, other, span), residual) >= 0.99 * found
 
 
 def test_units_do_not_matter(random_problem, with_energy):

@@ -87,6 +87,16 @@ def test_steps_are_few(random_problem, rate, monkeypatch):
     assert most <= 8
 
 
+@pytest.mark.parametrize("rate", [Shannon(), ErgodicRayleigh()], ids=repr)
+def test_prices_are_found_in_few_steps_too(random_problem, rate, monkeypatch):
+    """Between looks at the rate the laws are followed to a price, less than twice a look on average."""
+    followed, follow = [], market._Devices.follow
+    monkeypatch.setattr(market._Devices, "follow", lambda part, log_price: followed.append(1) or follow(part, log_price))
+    for seed, tightness in itertools.product(range(6), (0.05, 0.3, 0.8)):
+        KKT().allocate(random_problem(np.random.default_rng(seed), 20, rate, tightness=tightness), np.random.default_rng(0))
+    assert len(followed) <= 7 * 18
+
+
 @pytest.mark.parametrize("rate", [Shannon(), TruncatedShannon()], ids=repr)
 def test_many_devices_are_cleared_in_parts_that_do_not_matter(random_problem, rate, monkeypatch):
     problem = random_problem(np.random.default_rng(3), 50, rate)

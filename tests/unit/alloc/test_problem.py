@@ -176,6 +176,15 @@ def test_falling_root(root):
     assert len(calls) <= 50  # as many as bisection's, where a trial hits the root by chance
 
 
+@pytest.mark.parametrize("root", [0.3, 1.234, 1.7])
+def test_a_falling_root_of_a_gentle_function_takes_few_trials(root):
+    """Bisection would take 49."""
+    for function in (lambda x: np.exp(root - x) - 1.0, lambda x: -np.expm1(x - root), lambda x: np.tanh(root - x)):
+        calls = []
+        falling_root(lambda x, function=function, calls=calls: calls.append(x) or function(x), 0.0, 2.0)
+        assert len(calls) <= 13
+
+
 @pytest.mark.parametrize("steep", [1e-3, 1.0, 30.0, 300.0])
 @pytest.mark.parametrize("root", [1e-9, 0.3, 1.0, 1.7])
 def test_a_falling_root_is_never_found_much_later_than_by_bisection(root, steep):

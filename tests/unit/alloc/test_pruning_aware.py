@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cosim.alloc.closed_forms import bandwidth_range_hz
 from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import check_allocation
-from cosim.alloc.pruning_aware import PruningAware
+from cosim.alloc.pruning_aware import PruningAware, _certify
 from cosim.errors import AllocationError
 from cosim.interfaces import PruningCost
 from cosim.rate import Shannon
@@ -54,6 +55,28 @@ def test_pruning_that_costs_nothing_up_to_a_half_goes_there(problem):
     assert answer.prune_ratio[1] == pytest.approx(answer.prune_ratio[2], abs=1e-9)
     assert answer.prune_ratio[1] < other.prune_ratio[1]
     assert answer.certificate.worst <= 1e-9
+
+
+@pytest.mark.parametrize(("name", "difference", "residual", "found"), [
+    ("prune_ratio", 0.01, "complementarity", 0.01),
+    ("bandwidth_hz", 1e4, "stationarity", 1e-3),
+    ("latency_s", 0.02, "primal", 0.01),
+])  # fmt: skip
+def test_the_certificate_notices(random_problem, name, difference, residual, found):
+    """Of the optimum, one thing of one device is changed: pruned too much, late, fed from another's band."""
+    problem = curved(random_problem(np.random.default_rng(1), 9, Shannon()), KNOTS**3)
+    answer = PruningAware().allocate(problem, RNG)
+    least, most = bandwidth_range_hz(problem)
+    span = least, np.minimum(most, 2.0 * problem.bandwidth_hz)
+    assert _certify(problem, answer, span).worst <= 1e-9
+    inside = (answer.bandwidth_hz > 1.1 * least) & (answer.bandwidth_hz < 0.9 * most) & (answer.prune_ratio > 0.02)
+    inside &= (answer.prune_ratio < problem.prune_max - 0.02) & (np.abs(answer.prune_ratio[:, None] - KNOTS).min(axis=1) > 1e-3)
+    device, other = np.flatnonzero(inside)[:2]
+    values = getattr(answer, name).copy()
+    values[device] += difference
+    if name == "bandwidth_hz":
+        values[other] -= difference
+    assert getattr(_certify(problem, dataclasses.replace(answer, **{name: values}), span), residual) >= 0.99 * found
 
 
 def test_who_cannot_be_served_is_left_out(random_problem):
