@@ -6,6 +6,7 @@ import pytest
 from cosim.alloc.baselines import ChannelProportional, EqualBandwidth, FixedRatio, PersonalizationOnly, PersonalizationSelected
 from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import check_allocation, unpruned_latency
+from cosim.rate import Shannon
 
 RNG = np.random.default_rng(0)
 
@@ -90,6 +91,12 @@ def test_fixed_ratio_serves_whom_it_can_as_fast_as_it_can(random_problem, rate):
     assert not answer.feasible
     assert answer.latency_s[chosen].max() <= problem.latency_threshold_s * (1 + 1e-12)
     assert np.all(answer.prune_ratio[chosen] == np.minimum(0.2, problem.prune_max[chosen]))
+
+
+def test_fixed_ratio_is_a_half_unless_told(random_problem):
+    problem = random_problem(np.random.default_rng(7), 9, Shannon())
+    answer = FixedRatio().allocate(problem, RNG)
+    assert np.all(answer.prune_ratio[answer.selected] == np.minimum(0.5, problem.prune_max[answer.selected]))
 
 
 def test_fixed_ratio_zero_is_personalization_selected(random_problem, rate):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cosim.alloc.certificate import certify
-from cosim.alloc.closed_forms import bandwidth_range_hz, prune_ratio
+from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, prune_ratio
 from cosim.alloc.kkt import KKT
 from cosim.alloc.problem import make_allocation
 from cosim.rate import Blocks, Shannon
@@ -84,6 +84,26 @@ def test_idle_bandwidth_is_worth_its_price(solved):
     assert certify(wider, optimum, optimum.multiplier).gap == pytest.approx(idle / scale, rel=1e-9)
 
 
+def test_a_gap_is_of_bandwidth_that_can_move(problem):
+    """Price 0, more is worth something to both without end: what they could gain at most is all that is not somebody's least."""
+    some = problem(2, snr_hz=[1e5, 1e5], bandwidth_hz=1e6)
+    least, most = bandwidth_range_hz(some)
+    share = np.full(2, 3e5)
+    assert np.isinf(most).all()
+    worth = float(np.exp(log_marginal(some, share))[0])
+    assert certify(some, allocation(some, share), 0.0).gap == pytest.approx(worth * (1e6 - least.sum()) / 2.0, rel=1e-9)
+
+
+def test_a_step_ends_where_the_range_ends(problem):
+    """At a price far too low all would take what they may at most, a hundredth more; at one far too high they would fall to the least."""
+    some = problem(2)
+    least, most = bandwidth_range_hz(some)
+    for share, factor, end in ((most / 1.01, 0.1, most), (least / 0.99, 10.0, least)):
+        price = factor * float(np.exp(log_marginal(some, share))[0])
+        moved = np.abs(end / share - 1.0).max()
+        assert certify(some, allocation(some, share), price).stationarity == pytest.approx(moved, rel=1e-9)
+
+
 def test_who_counts_for_nothing_may_be_pruned_at_will(random_problem):
     problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=1.5)
     problem = dataclasses.replace(problem, weight=np.where(np.arange(12) == 3, 0.0, problem.weight))
@@ -129,6 +149,33 @@ def test_a_share_at_a_kink_is_optimal_for_every_price_between_the_slopes(problem
         assert certify(kinked, allocation(kinked, shares), price).worst <= 1e-12
     for price in np.array([0.99 * right, 1.01 * left]) * 1.9 / 2e6:
         assert certify(kinked, allocation(kinked, shares), price).stationarity > 5e-3
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e9, 1e-9])
+def test_bandwidth_that_is_worth_less_than_rounding_may_be_anywhere(problem, weight):
+    """Two devices alike, who both want half of the band: other shares are wrong, unless no share is worth anything."""
+    for band_hz, noticed in ((1e6, True), (1e25, False)):
+        some = problem(2, snr_hz=[1e5, 1e5], bandwidth_hz=band_hz, weight=weight)
+        halves, thirds = band_hz * np.array([0.5, 0.5]), band_hz * np.array([1.0, 2.0]) / 3
+        price = float(np.exp(log_marginal(some, halves))[0])
+        assert certify(some, allocation(some, halves), price).worst <= 1e-12
+        assert (certify(some, allocation(some, thirds), price).stationarity > 0.1) == noticed
+        assert noticed or certify(some, allocation(some, thirds), price).worst <= 1e-12
+
+
+def test_ranges_are_asked_for_only_where_they_matter(random_problem, monkeypatch):
+    """At ends of ranges; who is pruned and worth the price in the inside is not asked. Inverses of rates are the dear part of a certificate."""
+    problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=0.1)
+    problem = dataclasses.replace(problem, weight=np.repeat([1e-9, 1.0, 1e9], 4))
+    optimum = KKT().allocate(problem, np.random.default_rng(0))
+    least, most = bandwidth_range_hz(problem)
+    inside = (optimum.bandwidth_hz > 1.001 * least) & (optimum.bandwidth_hz < 0.999 * most)
+    asked = []
+    monkeypatch.setattr(
+        "cosim.alloc.certificate.bandwidth_range_hz", lambda part: asked.append(part.weight.size) or bandwidth_range_hz(part)
+    )
+    assert certify(problem, optimum, optimum.multiplier).worst <= 1e-12
+    assert 0 < sum(asked) <= (~inside).sum()
 
 
 @pytest.mark.parametrize("weight", [1e3, 1e-25])

@@ -41,6 +41,13 @@ def test_with_nothing_to_send_only_computing_counts(problem):
     assert planned_latency_s(mute, 1 - 1.9 / 2.5, [0.0]) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("bits", [1e-3, 1e5])
+def test_with_anything_to_send_and_no_rate_all_is_pruned_that_may_be(problem, bits):
+    mute = problem(1, prunable_time_s=[2.5], prunable_bits=[0.0], fixed_bits=[bits])
+    assert prune_ratio(mute, [0.0]) == mute.prune_max
+    assert np.isinf(planned_latency_s(mute, mute.prune_max, [0.0]))
+
+
 def test_nothing_to_send_in_no_time_needs_no_bandwidth(problem):
     # unpruned, computing takes all of the 2 s
     mute = problem(1, fixed_time_s=[0.0], prunable_time_s=[2.0], prunable_bits=[0.0], fixed_bits=[0.0])
@@ -78,6 +85,16 @@ def test_bandwidth_at_price_is_lamberts_function_over_the_whole_range():
             z = -mpmath.lambertw(-mpmath.exp(-(1 + mpmath.mpf(c)))).real
             exact = mpmath.mpf(1e7) * z / (1 - z)
             assert abs(b - exact) <= mpmath.mpf("1e-12") * exact
+
+
+def test_bandwidth_at_price_takes_few_steps(monkeypatch):
+    """Newton's method from above and close by: as near the branch point as far from it."""
+    steps, derivative = [], Shannon.derivative
+    monkeypatch.setattr(Shannon, "derivative", lambda *arguments, **side: steps.append(1) or derivative(*arguments, **side))
+    for price in 10.0 ** np.linspace(-14, 2.7, 30):
+        steps.clear()
+        shannon_bandwidth_at_price_hz([price], 1e7)
+        assert len(steps) <= 4
 
 
 def test_bandwidth_at_price_inverts_the_marginal_rate():

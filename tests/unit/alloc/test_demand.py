@@ -7,6 +7,7 @@ import pytest
 
 from cosim.alloc.closed_forms import bandwidth_range_hz, log_marginal, prune_ratio
 from cosim.alloc.demand import Demand
+from cosim.alloc.pieces import end_of_piece
 from cosim.alloc.problem import subset
 from cosim.rate import Blocks, Shannon, TruncatedShannon
 
@@ -112,6 +113,31 @@ def test_pieces_are_all_of_the_demand_where_they_hold_it(posed):
                 assert near == pytest.approx(share, rel=1e-9)
     assert held > 0
     assert refused > 0
+
+
+@pytest.mark.parametrize("rate", [Blocks(Shannon(), 1e3)], ids=repr)
+def test_a_good_guess_saves_looks_at_whole_blocks(posed, monkeypatch):
+    """Two looks where it holds; n blocks off, steps that double go past the answer and bisection comes back, some log2 n each."""
+    problem, least, most = posed(11, 12)
+    demand, looks = Demand(problem, least, most), []
+    middle = 0.5 * sum(demand.log_prices())
+    share = demand.at(middle, least)[0]
+    monkeypatch.setattr("cosim.alloc.demand.end_of_piece", lambda *arguments: looks.append(1) or end_of_piece(*arguments))
+    for blocks in (0, 1, -1, 10, -10, 100, -100, 1000, -1000):
+        looks.clear()
+        assert demand.at(middle, share + 1e3 * blocks)[0] == pytest.approx(share, rel=1e-12)
+        assert len(looks) <= 2 + 2 * np.log2(1 + abs(blocks))
+
+
+@pytest.mark.parametrize("rate", [Blocks(Shannon(), 1e3)], ids=repr)
+def test_who_is_known_to_be_at_an_end_is_not_looked_for_elsewhere(posed, monkeypatch):
+    problem, least, most = posed(11, 12)
+    demand, looks = Demand(problem, least, most), []
+    cheap, dear = demand.log_prices()
+    monkeypatch.setattr("cosim.alloc.demand.end_of_piece", lambda *arguments: looks.append(1) or end_of_piece(*arguments))
+    for log_price, end in ((cheap, most), (dear, least)):
+        assert demand.at(log_price, end)[0] == pytest.approx(end, rel=1e-12)
+    assert len(looks) <= 4
 
 
 @pytest.mark.parametrize("rate", [Blocks(Shannon(), 180e3)], ids=repr)

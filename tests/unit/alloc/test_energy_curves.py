@@ -57,10 +57,15 @@ def test_the_choice_keeps_time_and_energy(random_problem, with_energy, rate):
 
 @pytest.mark.parametrize("rate", HOMOGENEOUS, ids=repr)
 @pytest.mark.parametrize("share", [0.9, 0.5])
-def test_concave_with_the_slope_it_says(random_problem, with_energy, rate, share):
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"frequency_hz": np.full(12, 1e9), "frequency_min_hz": np.full(12, 9e8)}, {"power_min_w": np.full(12, 0.1)}],
+    ids=["free", "clocks that stay high", "powers that stay high"],
+)
+def test_concave_with_the_slope_it_says(random_problem, with_energy, rate, share, fields):
     """Each chord lies between the slope to the right of its left end and the slope to the left of its right end."""
     rng = np.random.default_rng(3)
-    problem = with_energy(random_problem(rng, 12, rate), rng, share)
+    problem = with_energy(random_problem(rng, 12, rate), rng, share, **fields)
     curves = EnergyCurves(problem)
     least, most = bandwidth_range_hz(problem)
     bandwidth = np.geomspace(0.5 * least, np.minimum(most, problem.bandwidth_hz), 300)
@@ -71,6 +76,17 @@ def test_concave_with_the_slope_it_says(random_problem, with_energy, rate, share
     assert (found.left_per_hz >= found.right_per_hz * (1 - 1e-9)).all()
     assert (chord - found.right_per_hz[:-1] <= 1e-9 * chord + noise)[known].all()
     assert (found.left_per_hz[1:] - chord <= 1e-9 * chord + noise)[known].all()
+
+
+def test_who_has_nothing_to_send_needs_no_link(random_problem, with_energy):
+    """Only computing counts: as much is kept without any SNR as with it."""
+    rng = np.random.default_rng(3)
+    nothing = {"fixed_bits": np.zeros(4), "prunable_bits": np.zeros(4)}
+    problem = with_energy(dataclasses.replace(random_problem(rng, 4, Shannon(), compute=9.0), **nothing), rng, 0.5)
+    mute = dataclasses.replace(problem, snr_hz=np.zeros(4))
+    one, other = (EnergyCurves(made).at(np.full(4, 1e5)) for made in (problem, mute))
+    assert np.isfinite(one.kept).all()
+    assert other.kept == pytest.approx(one.kept, rel=1e-12)
 
 
 def test_whole_blocks_keep_less_than_the_rate_they_interpolate(random_problem, with_energy):

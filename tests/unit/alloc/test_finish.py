@@ -54,6 +54,36 @@ def test_steps_are_few(rate, monkeypatch):
     assert most <= 8
 
 
+class Times(np.ndarray):
+    """Own times of devices that remember the moments that they are taken from."""
+
+    def __rsub__(self, moment):
+        self.tried.append(moment)
+        return moment - self.view(np.ndarray)
+
+
+@pytest.mark.parametrize("rate", RATES, ids=repr)
+def test_moments_are_found_in_few_steps_too(rate):
+    """Between looks at the rate the laws are followed to a moment: Newton's method, from where the last look led."""
+    tried = []
+    for seed in range(20):
+        snr, own_s, bits, band_hz = instance(np.random.default_rng(seed), 20)
+        times = own_s.view(Times)
+        times.tried = tried
+        assert finish_together(rate, snr, times, bits, (*limits(rate, snr, own_s, bits, band_hz), band_hz)) is not None
+    assert len(tried) <= 12 * 20
+
+
+@pytest.mark.parametrize("unit_s", [1e-9, 1e6])
+def test_units_of_time_do_not_matter(unit_s):
+    snr, own_s, bits, band_hz = instance(np.random.default_rng(1), 9)
+    low, high = limits(Shannon(), snr, own_s, bits, band_hz)
+    moment_s, share = finish_together(Shannon(), snr, own_s, bits, (low, high, band_hz))
+    other_s, other = finish_together(Shannon(), snr, unit_s * own_s, unit_s * bits, (unit_s * low, unit_s * high, band_hz))
+    assert other_s == pytest.approx(unit_s * moment_s, rel=1e-11)
+    assert other == pytest.approx(share, rel=1e-11)
+
+
 def test_a_device_that_is_ready_just_in_time_decides():
     """The last device begins so late that it needs nearly all of the band: log demand is straight where it decides."""
     own_s, bits, snr = np.array([0.1, 0.1, 50.0]), np.array([1e6, 1e6, 1e7]), np.full(3, 1e8)

@@ -12,7 +12,7 @@ from cosim.alloc.kkt import KKT
 from cosim.alloc.pieces import Pieces
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, unpruned_latency
 from cosim.interfaces import AllocationProblem, Allocator
-from cosim.rate import LN2, Blocks, Ergodic, Shannon, TruncatedShannon
+from cosim.rate import LN2, Blocks, Ergodic, ErgodicRayleigh, Shannon, TruncatedShannon
 
 
 def solve(problem):
@@ -176,6 +176,14 @@ def test_narrow_blocks_by_the_million(random_problem, base):
     answer = solve(narrow)
     assert answer.feasible
     assert answer.objective == pytest.approx(solve(wide).objective, rel=1e-4)
+
+
+@pytest.mark.parametrize("smooth", [Shannon(), ErgodicRayleigh()], ids=repr)
+def test_what_the_search_has_seen_of_a_smooth_rate_is_not_asked_again(random_problem, smooth, monkeypatch):
+    """Its last look is at the very shares that it returns: ratios, latencies and the certificate come from that."""
+    monkeypatch.setattr("cosim.alloc.kkt.log_marginals", None)
+    for seed, tightness in itertools.product(range(3), (0.05, 0.3, 0.8)):
+        solve(random_problem(np.random.default_rng(seed), 20, smooth, tightness=tightness))
 
 
 def test_prices_of_pieces_are_found_in_few_steps(random_problem, monkeypatch):

@@ -183,16 +183,49 @@ def test_who_can_be_pruned_away_and_hardly_counts_sends_nothing(random_problem, 
     assert answer.certificate.worst <= 1e-9
 
 
+@pytest.mark.parametrize("fields", [{"weight": np.zeros(4)}, {"prune_max": np.zeros(4)}], ids=str)
+def test_where_bandwidth_is_worth_nothing_its_price_is_zero(random_problem, with_energy, fields):
+    rng = np.random.default_rng(11)
+    problem = with_energy(dataclasses.replace(random_problem(rng, 4, Shannon(), tightness=1.5), **fields), rng, 1.5)
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert answer.feasible
+    assert answer.multiplier == 0
+    assert answer.certificate.worst <= 1e-9
+
+
+def test_who_gets_no_bandwidth_turns_its_clock_down_for_what_is_fixed(random_problem, with_energy):
+    """At full clock what it computes in any case would take twice its budget, at the least clock more than its time."""
+    rng = np.random.default_rng(11)
+    problem = random_problem(rng, 4, Shannon(), tightness=0.2)
+    problem = dataclasses.replace(problem, fixed_bits=np.zeros(4), prune_max=np.ones(4), weight=np.array([1e-9, 1.0, 1.0, 1.0]))
+    problem = with_energy(problem, rng, 0.8)
+    limit, first = problem.energy, np.arange(4) == 0
+    own_s = np.where(first, 0.5 * problem.latency_threshold_s, limit.fixed_compute_s)
+    budget_j = np.where(first, 0.5 * limit.compute_power_w * own_s, limit.budget_j)
+    problem = dataclasses.replace(
+        problem,
+        fixed_time_s=np.where(first, own_s, problem.fixed_time_s),
+        energy=dataclasses.replace(limit, fixed_compute_s=own_s, budget_j=budget_j),
+    )
+    answer = KKTEnergy().allocate(problem, RNG)
+    check_allocation(problem, answer)
+    assert answer.feasible
+    assert answer.bandwidth_hz[0] == 0
+    assert 0.5 <= answer.frequency_hz[0] / limit.frequency_hz[0] <= np.sqrt(0.5)
+
+
 @pytest.mark.parametrize(("changes", "residual", "found"), [
     ({"prune_ratio": 0.01}, "complementarity", 0.01),
     ({"prune_ratio": -0.01}, "primal", 0.001),
     ({"bandwidth_hz": 1e4}, "stationarity", 1e-4),
+    ({"bandwidth_hz": -1e4}, "stationarity", 1e-4),
     ({"transmit_power_w": 0.02}, "primal", 0.001),
     ({"frequency_hz": 1e8}, "primal", 0.001),
     ({"latency_s": 0.02}, "primal", 0.01),
 ], ids=str)  # fmt: skip
 def test_the_certificate_notices(random_problem, with_energy, changes, residual, found):
-    """Of the optimum, one thing of one device is changed: pruned or powered too much or too little, late, fed from another's band."""
+    """Of the optimum, one thing of one device is changed: pruned or powered too much or too little, late, fed from another's band or short."""
     rng = np.random.default_rng(5)
     problem = with_energy(random_problem(rng, 4, Shannon()), rng, 0.5)
     answer = KKTEnergy().allocate(problem, RNG)
@@ -204,12 +237,21 @@ def test_the_certificate_notices(random_problem, with_energy, changes, residual,
     for name, difference in changes.items():
         values = getattr(answer, name).copy()
         values[device] += difference
-        if name == "bandwidth_hz":
+        if name == "bandwidth_hz" and difference > 0:
             values[other] -= difference
         changed[name] = values
     other = dataclasses.replace(answer, **changed)
     assert _certify(problem, answer, span).worst <= 1e-9
     assert getattr(_certify(problem, other, span), residual) >= 0.99 * found
+
+
+def test_the_certificate_notices_more_than_the_band(random_problem, with_energy):
+    rng = np.random.default_rng(5)
+    problem = with_energy(random_problem(rng, 4, Shannon()), rng, 0.5)
+    answer = KKTEnergy().allocate(problem, RNG)
+    wide = dataclasses.replace(answer, bandwidth_hz=1.01 * answer.bandwidth_hz)
+    span = curve_range_hz(problem, EnergyCurves(problem))
+    assert _certify(problem, wide, span).primal == pytest.approx(1.01 * answer.bandwidth_hz.sum() / problem.bandwidth_hz - 1.0, rel=1e-9)
 
 
 def test_units_do_not_matter(random_problem, with_energy):
@@ -221,6 +263,27 @@ def test_units_do_not_matter(random_problem, with_energy):
     other = KKTEnergy().allocate(dataclasses.replace(problem, energy=dataclasses.replace(limit, **milli)), RNG)
     assert other.objective == pytest.approx(one.objective, rel=1e-9)
     assert other.bandwidth_hz == pytest.approx(one.bandwidth_hz, rel=1e-6)
+
+
+@pytest.mark.parametrize(("hertz", "seconds"), [(1e-9, 1.0), (1.0, 1e3), (1e-9, 1e3)])
+def test_units_of_bandwidth_and_time_do_not_matter(random_problem, with_energy, hertz, seconds):
+    rng = np.random.default_rng(12)
+    problem = with_energy(random_problem(rng, 5, Shannon()), rng, 0.7)
+    unit = {"fixed_bits": hertz * seconds, "prunable_bits": hertz * seconds, "snr_hz": hertz, "bandwidth_hz": hertz}
+    unit |= dict.fromkeys(("fixed_time_s", "prunable_time_s", "latency_threshold_s"), seconds)
+    limit = {name: seconds * getattr(problem.energy, name) for name in ("budget_j", "fixed_compute_s")}
+    made = dataclasses.replace(
+        problem,
+        energy=dataclasses.replace(problem.energy, **limit),
+        **{name: factor * getattr(problem, name) for name, factor in unit.items()},
+    )
+    one, other = (KKTEnergy().allocate(some, RNG) for some in (problem, made))
+    assert other.certificate.worst <= 1e-9
+    assert other.objective == pytest.approx(one.objective, rel=1e-9)
+    assert other.bandwidth_hz == pytest.approx(hertz * one.bandwidth_hz, rel=1e-6)
+    assert other.transmit_power_w == pytest.approx(one.transmit_power_w, rel=1e-6)
+    assert other.frequency_hz == pytest.approx(one.frequency_hz, rel=1e-6)
+    assert least_threshold_within_budget(made) == pytest.approx(seconds * least_threshold_within_budget(problem), rel=3e-6)
 
 
 def test_straight_rates_too(random_problem, with_energy):

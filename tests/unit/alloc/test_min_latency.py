@@ -64,18 +64,42 @@ def test_nobody_and_nothing_to_do_are_best_as_they_are(problem):
 
 
 def test_the_certificate_does_not_depend_on_units(random_problem, rate):
-    """In MHz and Mbit, of an answer that is not the best: the band is a few units."""
+    """In MHz, and in minutes, of an answer that is not the best: the band is a few units."""
     problem = random_problem(np.random.default_rng(6), 5, rate)
     best = MinLatency().allocate(problem, RNG)
     share = best.bandwidth_hz * np.linspace(0.5, 1.0, 5)
     here = certify_latency(problem, make_allocation(problem, best.selected, best.prune_ratio, share))
-    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
-    other = dataclasses.replace(problem, **{name: 1e-6 * getattr(problem, name) for name in fields})
+    units = {"fixed_bits": 60e-6, "prunable_bits": 60e-6, "snr_hz": 1e-6, "bandwidth_hz": 1e-6, "fixed_time_s": 60, "prunable_time_s": 60}
+    other = dataclasses.replace(problem, **{name: unit * getattr(problem, name) for name, unit in units.items()})
     if isinstance(rate, Blocks):
         other = dataclasses.replace(other, rate=Blocks(rate.rate, 1e-6 * rate.block_hz))
     there = certify_latency(other, make_allocation(other, best.selected, best.prune_ratio, 1e-6 * share))
     assert here.worst > 1e-3
     assert dataclasses.astuple(there) == pytest.approx(dataclasses.astuple(here), rel=1e-6, abs=1e-12)
+
+
+def test_the_certificate_notices_negative_bandwidth(problem):
+    """Of a device with nothing to send: its latency is right whatever its share."""
+    some = problem(3, fixed_bits=[0.0, 1e5, 1e5], prunable_bits=[0.0, 1e6, 1e6])
+    best = MinLatency().allocate(some, RNG)
+    negative = dataclasses.replace(best, bandwidth_hz=np.where(np.arange(3) == 0, -0.01 * some.bandwidth_hz, best.bandwidth_hz))
+    assert best.certificate.primal <= 1e-12
+    assert certify_latency(some, negative).primal == pytest.approx(0.01, rel=1e-9)
+
+
+def test_who_has_nothing_to_send_gets_no_bandwidth(problem, rate):
+    some = problem(3, rate=rate, fixed_time_s=[9.0, 0.1, 0.1], fixed_bits=[0.0, 1e5, 1e5], prunable_bits=[0.0, 1e6, 1e6])
+    answer = MinLatency().allocate(some, RNG)
+    check_allocation(some, answer)
+    assert answer.bandwidth_hz[0] == 0
+    assert answer.latency_s == pytest.approx(np.full(3, 9.05), rel=1e-12)
+
+
+def test_nothing_is_faster_where_all_wait_for_who_has_nothing_to_send(problem):
+    some = problem(3, fixed_time_s=[0.1, 0.1, 9.0], fixed_bits=[1e5, 1e5, 0.0], prunable_bits=[1e6, 1e6, 0.0])
+    equal = make_allocation(some, np.ones(3, bool), np.full(3, 0.5), np.full(3, some.bandwidth_hz / 3))
+    assert equal.latency_s.argmax() == 2
+    assert certify_latency(some, equal).worst <= 1e-12
 
 
 def test_a_slow_device_with_nothing_to_send_decides(problem):

@@ -89,6 +89,17 @@ def test_more_than_the_band(problem):
         check_allocation(some, a_little)
 
 
+@pytest.mark.parametrize("weight", [1e-9, 1.0, 1e9])
+def test_an_objective_is_right_to_1e_9_of_itself(problem, weight):
+    some = problem(3, weight=weight, bandwidth_hz=1e5)
+    exact = altered(some).objective
+    for error in (-1e-10, 1e-10):
+        check_allocation(some, altered(some, objective=exact * (1 + error)))
+    for error in (-1e-6, 1e-6):
+        with pytest.raises(AllocationError, match="but sum of weight"):
+            check_allocation(some, altered(some, objective=exact * (1 + error)))
+
+
 def test_the_threshold_binds_only_who_claims_to_meet_it(problem):
     some = problem(2)
     slow = make_allocation(some, np.ones(2, bool), np.zeros(2), np.full(2, 1e4))
@@ -207,6 +218,11 @@ def test_a_falling_root_is_never_found_much_later_than_by_bisection(root, steep)
         assert function(found) <= 0
         assert found == pytest.approx(root, abs=1e-13) or function(found) == 0
         assert len(calls) <= 2 + np.ceil(np.log2(1 / 1e-14)) + 1
+
+
+def test_a_function_that_does_not_fall_far_enough_has_its_root_at_the_end():
+    assert falling_root(lambda x: 1.0, 0.0, 2.0) == pytest.approx(2.0, rel=1e-13)
+    assert falling_root(lambda x: 2.0 - x + 1e-9, 0.0, 2.0) == pytest.approx(2.0, rel=1e-13)
 
 
 def test_falling_root_of_a_jump():

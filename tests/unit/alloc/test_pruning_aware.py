@@ -11,7 +11,7 @@ from cosim.alloc.problem import check_allocation
 from cosim.alloc.pruning_aware import PruningAware, _certify
 from cosim.errors import AllocationError
 from cosim.interfaces import PruningCost
-from cosim.rate import Shannon
+from cosim.rate import Blocks, Shannon
 
 RNG = np.random.default_rng(0)  # nothing draws from it
 KNOTS = np.linspace(0.0, 1.0, 33)
@@ -60,10 +60,11 @@ def test_pruning_that_costs_nothing_up_to_a_half_goes_there(problem):
 @pytest.mark.parametrize(("name", "difference", "residual", "found"), [
     ("prune_ratio", 0.01, "complementarity", 0.01),
     ("bandwidth_hz", 1e4, "stationarity", 1e-3),
+    ("bandwidth_hz", -1e4, "stationarity", 1e-3),
     ("latency_s", 0.02, "primal", 0.01),
 ])  # fmt: skip
 def test_the_certificate_notices(random_problem, name, difference, residual, found):
-    """Of the optimum, one thing of one device is changed: pruned too much, late, fed from another's band."""
+    """Of the optimum, one thing of one device is changed: pruned too much, late, fed from another's band, or short of it."""
     problem = curved(random_problem(np.random.default_rng(1), 9, Shannon()), KNOTS**3)
     answer = PruningAware().allocate(problem, RNG)
     least, most = bandwidth_range_hz(problem)
@@ -74,9 +75,41 @@ def test_the_certificate_notices(random_problem, name, difference, residual, fou
     device, other = np.flatnonzero(inside)[:2]
     values = getattr(answer, name).copy()
     values[device] += difference
-    if name == "bandwidth_hz":
+    if name == "bandwidth_hz" and difference > 0:
         values[other] -= difference
     assert getattr(_certify(problem, dataclasses.replace(answer, **{name: values}), span), residual) >= 0.99 * found
+
+
+@pytest.mark.parametrize("fields", [
+    {"fixed_bits": np.zeros(5), "prune_max": 1.0},
+    {"fixed_bits": np.zeros(5), "prune_max": 1.0, "weight": [1e-9, 1.0, 1.0, 1.0, 1.0], "bandwidth_hz": 4e4},
+    {"fixed_bits": np.zeros(5), "prune_max": 1.0, "snr_hz": [0.0, 1e6, 1e7, 1e8, 1e9]},
+    {"prunable_time_s": np.zeros(5)},
+    {"prunable_bits": np.zeros(5)},
+    {"weight": 0.0},
+    {"weight": [0.0, 1.0, 1.0, 0.0, 1.0]},
+    {"prune_max": 0.0},
+    {"bandwidth_hz": 1e8},
+], ids=str)  # fmt: skip
+def test_edges(problem, rate, fields):
+    alike = {"snr_hz": 10.0 ** np.arange(6, 11), "bandwidth_hz": 4e5}
+    some = curved(problem(5, rate=rate, **alike | fields), KNOTS**2)
+    answer = PruningAware().allocate(some, RNG)
+    check_allocation(some, answer)
+    assert answer.certificate.worst <= 1e-9
+
+
+def test_units_do_not_matter(random_problem, rate):
+    """In THz: the band is a few millionths of the unit."""
+    problem = curved(random_problem(np.random.default_rng(4), 9, rate), KNOTS**3)
+    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
+    tera = dataclasses.replace(problem, **{name: 1e-12 * getattr(problem, name) for name in fields})
+    if isinstance(rate, Blocks):
+        tera = dataclasses.replace(tera, rate=Blocks(rate.rate, 1e-12 * rate.block_hz))
+    one, other = (PruningAware().allocate(made, RNG) for made in (problem, tera))
+    assert other.bandwidth_hz == pytest.approx(1e-12 * one.bandwidth_hz, rel=1e-6)
+    assert other.multiplier == pytest.approx(1e12 * one.multiplier, rel=1e-6)
+    assert other.certificate.worst <= 1e-9
 
 
 def test_who_cannot_be_served_is_left_out(random_problem):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cosim.alloc.kept_mass import MaxKeptMass, kept_mass
 from cosim.alloc.kkt import KKT
 from cosim.alloc.selection import All, BestChannel, Feasible, Random
+from cosim.rate import Shannon
 from cosim.rng import Streams
 
 
@@ -64,6 +65,25 @@ def test_one_greedy_device_is_left_to_serve_those_that_keep_more(problem):
     assert largest.tolist() == [True] * 5 + [False]
     assert not chosen[4:].any()
     assert kept_mass(some, chosen, rng) > 2.0 * kept_mass(some, largest, rng)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_max_kept_mass_does_not_depend_on_units(random_problem, seed):
+    """In THz; some need no bandwidth at all, as they can be pruned away."""
+    rng = np.random.default_rng(seed)
+    some = random_problem(rng, 12, Shannon(), tightness=-0.3)
+    free = np.arange(12) < 4
+    some = dataclasses.replace(
+        some,
+        fixed_bits=np.where(free, 0.0, some.fixed_bits),
+        prune_max=np.where(free, 1.0, some.prune_max),
+        bandwidth_hz=0.05 * some.bandwidth_hz,
+    )
+    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
+    tera = dataclasses.replace(some, **{name: 1e-12 * getattr(some, name) for name in fields})
+    chosen, other = (MaxKeptMass().select(made, rng) for made in (some, tera))
+    assert not chosen.all()
+    assert kept_mass(some, other, rng) == pytest.approx(kept_mass(some, chosen, rng), rel=1e-9)
 
 
 def test_max_kept_mass_takes_all_where_all_can_be_served(random_problem, rate):
