@@ -62,7 +62,7 @@ def shannon_bandwidth_hz(rate_bps: ArrayLike, snr_hz: ArrayLike) -> FloatArray:
 def logarithms(x: FloatArray) -> Triple:
     """L = ln(1 + x), L - x / (1 + x) without cancellation, and x / (1 + x), for x >= 0."""
     log, part = np.log1p(x), x / (ONE + x)
-    marginal = log - part
+    marginal = np.asarray(log - part)
     if x.size and np.minimum.reduce(x, axis=None) < _SMALL:
         small = x < _SMALL
         near = x[small]

@@ -218,6 +218,16 @@ def test_tangent_is_value_and_right_derivative(rate):
     assert slope == pytest.approx(rate.derivative(bandwidth, snr), rel=1e-14)
 
 
+@pytest.mark.parametrize("rate", RATES, ids=repr)
+def test_numbers_will_do_as_arrays_do(rate):
+    bandwidth = 10.0 ** np.arange(-2, 13)
+    for name in ("value", "derivative"):
+        ask = getattr(rate, name)
+        assert [float(ask(float(b), 1e6)) for b in bandwidth] == pytest.approx(ask(bandwidth, 1e6), rel=1e-14)
+    bits = rate.value(bandwidth[:10], 1e6)
+    assert [float(rate.inverse(float(r), 1e6)) for r in bits] == pytest.approx(rate.inverse(bits, 1e6), rel=1e-9)
+
+
 @pytest.mark.parametrize("rate", [*RATES, Scaled(TruncatedShannon(), 0.7)], ids=repr)
 def test_sides_are_value_and_both_derivatives(rate):
     bandwidth, snr = 1.1 * 10.0 ** np.arange(0, 9), np.full(9, 1e6)
