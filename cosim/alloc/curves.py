@@ -103,7 +103,7 @@ class _Known:
         if excess(cheap) <= 0:  # the band is enough for all that is worth anything
             return FLOOR, self._demand(cheap, least, most=False), self._demand(FLOOR, least, most=True)
         price = falling_root(excess, cheap, dear)
-        hair = 2e-14 * (1.0 + abs(price))
+        hair = 2e-14 * max(abs(cheap), abs(dear))  # more than the price may be off by
         return price, self._demand(price, least, most=False), self._demand(price - hair, least, most=True)
 
     def _demand(self, price: float, least: FloatArray, *, most: bool) -> FloatArray:

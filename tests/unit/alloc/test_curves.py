@@ -109,9 +109,12 @@ def stepped(jump_hz, low, high):
     return heights
 
 
-@pytest.mark.parametrize("cheap", [1e-6, 1e9])
+@pytest.mark.parametrize("cheap", [1e-6, 1e-3, 1.0, 1e9])
 def test_a_jump_holds_its_devices_over_a_range_of_prices(cheap):
-    """Dear up to 1e5 Hz each and cheap beyond; 4e5 for three of them: all are past the jump and share the rest alike."""
+    """Dear up to 1e5 Hz each and cheap beyond; 4e5 for three of them: all are past the jump and share the rest alike.
+
+    In any unit of value: also where the log price is 0.
+    """
     kinks, dear = Kinks(Shannon(), np.full(3, 1e8), np.full((1, 3), 1e5)), 1e3 * cheap
     share, price = clear_curves(stepped(1e5, cheap, dear), (np.full(3, 1.0), np.full(3, 1e6)), 4e5, kinks)
     assert share.sum() == pytest.approx(4e5, rel=1e-12)
