@@ -44,8 +44,8 @@ def certify_latency(problem: AllocationProblem, allocation: Allocation) -> Certi
         max t(B') >= sum nu t(B') >= sum nu t(B) - lambda (band - sum B),
 
     so the right side bounds tau from below, whoever found B. Here nu_k = lambda / |t_k'| over the devices that have bits to send,
-    t_k' being the right derivative; all of nu on one device that more bandwidth does not help (t_k' = 0) or that has the largest
-    latency with nothing to send. Residuals, relative to tau or the band: primal: the largest violation of sum B <= band, B >= 0,
+    t_k' being the right derivative; or all of nu on the slowest device that more bandwidth does not help (t_k' = 0, or nothing to
+    send), where that is the higher bound. Residuals, relative to tau or the band: primal: the largest violation of sum B <= band, B >= 0,
     0 <= rho <= rho_max; complementarity: the largest nu (tau - t), and the worth of the idle band; gap: tau less the
     bound. Stationarity and dual feasibility hold as nu is made.
     """
@@ -61,8 +61,9 @@ def certify_latency(problem: AllocationProblem, allocation: Allocation) -> Certi
     tau_s, band = float(late.max()), problem.bandwidth_hz
     if tau_s == 0:
         return Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
-    nu, price = _multipliers(part, ratio, share, late)
-    idle_s = price * max(0.0, band - float(share.sum()))
+    idle_hz = max(0.0, band - float(share.sum()))
+    nu, price = _multipliers(part, ratio, share, late, idle_hz)
+    idle_s = price * idle_hz
     slack_s = nu * (tau_s - late)
     outside = np.maximum(-ratio, ratio - part.prune_max)
     return Certificate(
@@ -74,16 +75,17 @@ def certify_latency(problem: AllocationProblem, allocation: Allocation) -> Certi
     )
 
 
-def _multipliers(problem: AllocationProblem, ratio: FloatArray, share: FloatArray, late: FloatArray) -> tuple[FloatArray, float]:
+def _multipliers(
+    problem: AllocationProblem, ratio: FloatArray, share: FloatArray, late: FloatArray, idle_hz: float
+) -> tuple[FloatArray, float]:
     """Multipliers nu (n,) of the latencies, summing to 1, and lambda [s/Hz] of the band."""
     bits = problem.fixed_bits + (1.0 - ratio) * problem.prunable_bits
     beyond = share * (1.0 + _HAIR)
     rate, slope = problem.rate.value(beyond, problem.snr_hz), problem.rate.derivative(beyond, problem.snr_hz)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_s = np.where(bits > 0, rate / bits * (rate / slope), 0.0)  # 1 / |t'| [Hz/s]
-    stuck = np.isinf(per_s) | (bits == 0)
-    slowest = int(np.argmax(late))
-    if stuck[slowest] or not np.isfinite(per_s).all():
-        alone = int(np.argmax(np.where(stuck, late, -np.inf)))
+    unhelped_s = np.where(np.isinf(per_s) | (bits == 0), late, -np.inf)
+    alone, total = int(np.argmax(unhelped_s)), float(per_s.sum())
+    if not np.isfinite(total) or unhelped_s[alone] * total >= float(per_s @ late) - idle_hz:
         return np.where(np.arange(late.size) == alone, 1.0, 0.0), 0.0
-    return per_s / per_s.sum(), 1.0 / float(per_s.sum())
+    return per_s / total, 1.0 / total
