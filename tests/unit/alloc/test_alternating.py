@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from cosim.alloc.alternating import KKTAlternating
-from cosim.alloc.kkt import KKT
+from cosim.alloc.kkt import KKT, clear
 from cosim.alloc.problem import check_allocation
 
 RNG = np.random.default_rng(0)
@@ -44,3 +45,25 @@ def test_plenty_of_bandwidth_needs_no_pruning(random_problem, rate):
     answer = KKTAlternating().allocate(problem, RNG)
     assert answer.objective == pytest.approx(0.0, abs=1e-12)
     assert answer.multiplier == 0
+
+
+@pytest.mark.parametrize("wrong", [{"iterations": 0}, {"tolerance": 0.0}, {"tolerance": 1.0}], ids=str)
+def test_it_takes_at_least_one_turn_and_ends(wrong):
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        KKTAlternating(**wrong)
+
+
+def test_a_coarser_tolerance_takes_fewer_turns(random_problem, monkeypatch):
+    from cosim.rate import Shannon
+
+    turns, problem = [], random_problem(np.random.default_rng(2), 8, Shannon(), tightness=0.3)
+    monkeypatch.setattr("cosim.alloc.alternating.clear", lambda *arguments: turns.append(1) or clear(*arguments))
+    taken = []
+    for tolerance in (1e-1, 1e-3, 1e-6, 1e-9):
+        turns.clear()
+        KKTAlternating(tolerance=tolerance).allocate(problem, RNG)
+        taken.append(len(turns))
+    assert taken == sorted(set(taken))
+    turns.clear()
+    KKTAlternating(iterations=2, tolerance=1e-9).allocate(problem, RNG)
+    assert len(turns) == 2

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from cosim.alloc.baselines import ChannelProportional, EqualBandwidth, FixedRatio, PersonalizationOnly, PersonalizationSelected
 from cosim.alloc.kkt import KKT
+from cosim.alloc.min_latency import MinLatency
 from cosim.alloc.problem import check_allocation, unpruned_latency
 from cosim.rate import Shannon
 
@@ -111,6 +113,14 @@ def test_personalization_selected_is_personalization_only_where_all_can_be_serve
     one, other = PersonalizationSelected().allocate(problem, RNG), PersonalizationOnly().allocate(problem, RNG)
     assert one.feasible
     assert np.array_equal(one.bandwidth_hz, other.bandwidth_hz)
+
+
+@pytest.mark.parametrize("allocator", [FixedRatio, MinLatency], ids=lambda kind: kind.__name__)
+def test_ratios_are_from_0_to_1(allocator):
+    assert allocator(prune_ratio=0.0) != allocator(prune_ratio=1.0)
+    for ratio in (-1e-9, 1.0 + 1e-9, np.nan):
+        with pytest.raises(ValidationError, match="prune_ratio"):
+            allocator(prune_ratio=ratio)
 
 
 ALL = [PersonalizationOnly(), PersonalizationSelected(), FixedRatio(), EqualBandwidth(), ChannelProportional()]
