@@ -142,7 +142,6 @@ def bracketed_root(function: Callable[[FloatArray], FloatArray], low: FloatArray
         a, at_a = trial, at
         best = np.where(np.abs(at_a) < np.abs(at_b), a, b)
         tolerance = 4e-16 * np.abs(best) + 1e-300
-        width = np.abs(b - c)
         with np.errstate(divide="ignore", invalid="ignore"):
             limit = np.minimum(tolerance / np.abs(b - a), 0.5)
             xi, psi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
@@ -150,6 +149,6 @@ def bracketed_root(function: Callable[[FloatArray], FloatArray], low: FloatArray
             step = at_a / (at_b - at_a) * at_c / (at_b - at_c) + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
         part = np.where(smooth & np.isfinite(step), step, 0.5)
         part = np.clip(part, limit, 1.0 - limit)
-        if not np.any(unsure & (np.abs(b - a) > 2.0 * tolerance) & (at_a != 0) & (width >= 0)):
+        if not np.any(unsure & (np.abs(b - a) > 2.0 * tolerance) & (at_a != 0)):
             break
     return np.where(unsure, best, low)
