@@ -104,6 +104,16 @@ def test_a_step_ends_where_the_range_ends(problem):
         assert certify(some, allocation(some, share), price).stationarity == pytest.approx(moved, rel=1e-9)
 
 
+def test_notices_bandwidth_beyond_use(problem):
+    """More than what makes pruning needless is worth nothing, at whatever price its formula would meet."""
+    some = problem(2)
+    share = 1.25 * bandwidth_range_hz(some)[1]
+    wider = dataclasses.replace(some, bandwidth_hz=share.sum())
+    price = float(np.exp(log_marginal(wider, share))[0])
+    assert certify(wider, allocation(wider, share), price).stationarity > 0.1
+    assert certify(wider, allocation(wider, share), 0.0).worst <= 1e-12
+
+
 def test_who_counts_for_nothing_may_be_pruned_at_will(random_problem):
     problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=1.5)
     problem = dataclasses.replace(problem, weight=np.where(np.arange(12) == 3, 0.0, problem.weight))
@@ -176,6 +186,17 @@ def test_ranges_are_asked_for_only_where_they_matter(random_problem, monkeypatch
     )
     assert certify(problem, optimum, optimum.multiplier).worst <= 1e-12
     assert 0 < sum(asked) <= (~inside).sum()
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_ranges_that_are_known_need_not_be_asked_for(random_problem, factor, monkeypatch):
+    problem = random_problem(np.random.default_rng(1), 12, Shannon(), tightness=0.1)
+    problem = dataclasses.replace(problem, weight=np.repeat([1e-9, 1.0, 1e9], 4))
+    optimum, ranges = KKT().allocate(problem, np.random.default_rng(0)), bandwidth_range_hz(problem)
+    asked = certify(problem, optimum, factor * optimum.multiplier)
+    monkeypatch.setattr("cosim.alloc.certificate.bandwidth_range_hz", None)
+    told = certify(problem, optimum, factor * optimum.multiplier, ranges)
+    assert dataclasses.astuple(told) == pytest.approx(dataclasses.astuple(asked), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("weight", [1e3, 1e-25])

@@ -128,6 +128,17 @@ def test_a_jump_holds_its_devices_over_a_range_of_prices(cheap):
     assert price == pytest.approx(dear, rel=1e-9)
 
 
+def test_jumps_that_are_known_are_not_searched_for():
+    """The first is worth less than the others up to its jump: it gets what they leave, and they hold theirs."""
+    for jump in np.array([[1.1e5, 0.7e5, 0.9e5], [1e3, 2e5, 6.9e4]]):
+        asked = Asked(stepped(jump, 1e-6, np.array([1e-3, 2e-3, 4e-3])))
+        kinks = Kinks(Shannon(), np.full(3, 1e8), jump[None, :])
+        share, price = clear_curves(asked, (np.full(3, 1.0), np.full(3, 1e6)), jump.sum() - 0.5 * jump[0], kinks)
+        assert share == pytest.approx(jump * [0.5, 1.0, 1.0], rel=1e-9)
+        assert price == pytest.approx(1e-3, rel=1e-9)
+        assert asked.times <= 3
+
+
 def test_jumps_that_nobody_knows_of_are_found():
     share, price = clear_curves(stepped(np.array([1.1e5, 0.7e5, 0.9e5]), 1e-6, 1e-3), (np.full(3, 1.0), np.full(3, 1e6)), 2.7e5, no_kinks())
     assert share == pytest.approx([1.1e5, 0.7e5, 0.9e5], rel=1e-9)

@@ -245,6 +245,24 @@ def test_the_certificate_notices(random_problem, with_energy, changes, residual,
     assert getattr(_certify(problem, other, span), residual) >= 0.99 * found
 
 
+@pytest.mark.parametrize(("name", "factor", "found"), [
+    ("transmit_power_w", 1.1, 0.1),
+    ("transmit_power_w", 0.4, 0.1),
+    ("frequency_hz", 1.1, 0.1),
+    ("frequency_hz", 0.05, 0.05),
+], ids=str)  # fmt: skip
+def test_the_certificate_notices_what_is_out_of_range_though_it_harms_nobody(random_problem, with_energy, name, factor, found):
+    """Budgets without limit; clocks from a tenth of the largest, powers from a half."""
+    rng = np.random.default_rng(6)
+    problem = random_problem(rng, 4, Shannon())
+    problem = with_energy(problem, rng, np.inf, frequency_hz=np.full(4, 1e9), frequency_min_hz=np.full(4, 1e8), power_min_w=np.full(4, 0.1))
+    answer = KKTEnergy().allocate(problem, RNG)
+    other = dataclasses.replace(answer, **{name: np.where(np.arange(4) == 1, factor, 1.0) * getattr(answer, name)})
+    span = curve_range_hz(problem, EnergyCurves(problem))
+    assert _certify(problem, answer, span).primal <= 1e-12
+    assert _certify(problem, other, span).primal == pytest.approx(found, rel=1e-9)
+
+
 def test_the_certificate_notices_more_than_the_band(random_problem, with_energy):
     rng = np.random.default_rng(5)
     problem = with_energy(random_problem(rng, 4, Shannon()), rng, 0.5)

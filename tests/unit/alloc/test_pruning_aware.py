@@ -99,6 +99,15 @@ def test_edges(problem, rate, fields):
     assert answer.certificate.worst <= 1e-9
 
 
+def test_who_counts_for_nothing_holds_its_least(problem, rate):
+    for band_hz in (4e5, 1e9):
+        some = curved(problem(5, rate=rate, bandwidth_hz=band_hz, weight=[0.0, 1.0, 1.0, 0.0, 1.0]), KNOTS**2)
+        answer = PruningAware().allocate(some, RNG)
+        least, _ = bandwidth_range_hz(some)
+        assert answer.bandwidth_hz[[0, 3]] == pytest.approx(least[[0, 3]], rel=1e-12)
+        assert (answer.bandwidth_hz[[1, 2, 4]] > 1.01 * least[[1, 2, 4]]).all()
+
+
 def test_units_do_not_matter(random_problem, rate):
     """In THz: the band is a few millionths of the unit."""
     problem = curved(random_problem(np.random.default_rng(4), 9, rate), KNOTS**3)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cosim.alloc.closed_forms import bandwidth_range_hz
 from cosim.alloc.kept_mass import MaxKeptMass, kept_mass
 from cosim.alloc.kkt import KKT
 from cosim.alloc.selection import All, BestChannel, Feasible, Random
@@ -84,6 +85,13 @@ def test_max_kept_mass_does_not_depend_on_units(random_problem, seed):
     chosen, other = (MaxKeptMass().select(made, rng) for made in (some, tera))
     assert not chosen.all()
     assert kept_mass(some, other, rng) == pytest.approx(kept_mass(some, chosen, rng), rel=1e-9)
+
+
+@pytest.mark.parametrize("rule", [Feasible(), MaxKeptMass()], ids=repr)
+def test_who_needs_exactly_the_band_may_have_it(problem, rule):
+    some = problem(2, prune_max=0.5)
+    alone = dataclasses.replace(some, bandwidth_hz=float(bandwidth_range_hz(some)[0][0]))
+    assert rule.select(alone, np.random.default_rng(0)).sum() == 1
 
 
 def test_max_kept_mass_takes_all_where_all_can_be_served(random_problem, rate):
