@@ -70,6 +70,20 @@ def test_the_guess_does_not_matter(posed):
     assert found[2] == pytest.approx(found[0], rel=1e-9)
 
 
+def test_units_do_not_matter(posed):
+    """In THz, and in Tbit: shares are far below 1."""
+    problem, least, most = posed(12, 12)
+    fields = ("fixed_bits", "prunable_bits", "snr_hz", "bandwidth_hz")
+    tera = dataclasses.replace(problem, **{name: 1e-12 * getattr(problem, name) for name in fields})
+    if isinstance(problem.rate, Blocks):
+        tera = dataclasses.replace(tera, rate=Blocks(problem.rate.rate, 1e-12 * problem.rate.block_hz))
+    demand, other = Demand(problem, least, most), Demand(tera, 1e-12 * least, 1e-12 * most)
+    higher = 12.0 * np.log(10.0)
+    assert np.array(other.log_prices()) == pytest.approx(np.array(demand.log_prices()) + higher, abs=1e-6)
+    for log_price in np.linspace(*demand.log_prices(), 7)[1:-1]:
+        assert other.at(log_price + higher, 1e-12 * least)[0] == pytest.approx(1e-12 * demand.at(log_price, least)[0], rel=1e-8)
+
+
 @pytest.mark.parametrize("rate", [Shannon()], ids=repr)
 def test_few_looks_find_the_demand(posed, monkeypatch):
     """Newton's method in ln B, from any guess within ranges of decades: five looks at the rate on average, where halving takes 25."""
