@@ -20,14 +20,11 @@ NOTHING = Certificate(0.0, 0.0, 0.0, 0.0, 0.0)
 _BEYOND, _ZERO, _ONE = (np.array(value) for value in (1.0 + HAIR, 0.0, 1.0))  # faster than Python floats in a ufunc
 
 
-def certify(
-    problem: AllocationProblem, allocation: Allocation, multiplier: float, ranges: tuple[FloatArray, FloatArray] | None = None
-) -> Certificate:
+def certify(problem: AllocationProblem, allocation: Allocation, multiplier: float) -> Certificate:
     """Relative residuals of the optimality conditions of (P) over the selected devices.
 
-    ``multiplier``: lambda [1/Hz] of the bandwidth constraint. ``ranges``: B_min and B_max [Hz] (n,) where they are
-    known. With d-, d+ the left and right derivative of w y(B), none of
-    the residuals changes with the units of frequency, time, size or weight:
+    ``multiplier``: lambda [1/Hz] of the bandwidth constraint. With d-, d+ the left and right derivative of w y(B), none of the
+    residuals changes with the units of frequency, time, size or weight:
 
     - primal: the largest violation of: sum B <= band (relative to the band), t <= T (to T), 0 <= rho <= rho_max, B >= 0;
     - dual: 1 if lambda < 0 or not a number, otherwise 0;
@@ -46,10 +43,7 @@ def certify(
     rate, log_left, log_right = log_marginals(part, share)
     least_ratio = prune_ratio_at_rate(part, rate)
     left, right = np.exp(log_left), np.exp(log_right)
-    if ranges is None:
-        least, most = _ranges(part, share, (left, right, max(multiplier, 0.0)), least_ratio)
-    else:
-        least, most = ranges[0][allocation.selected], ranges[1][allocation.selected]
+    least, most = _ranges(part, share, (left, right, max(multiplier, 0.0)), least_ratio)
     late_s = latency_at_rate_s(part, ratio, rate)
     return residuals(State(part, share, least, most, left, right, multiplier), ratio, late_s, ratio - least_ratio)
 

@@ -84,30 +84,31 @@ class EnergyCurves:
         self._computes = (self._compute > 0) & (self._own + self._work > 0)
 
     def at(self, bandwidth_hz: FloatArray) -> Optimum:
-        """The best choices at bandwidths (..., n) > 0 [Hz]."""
+        """The best choices at bandwidths (..., n) > 0 [Hz].
+
+        The path of rising mu goes from least power and clock along 2 W phi^3 = P q eta(q) to full power and clock; before and after that
+        curve the clock alone rises.
+        """
         share = np.asarray(bandwidth_hz, np.float64)
+        least_power, least_clock, full = (np.broadcast_to(end, share.shape) for end in (self._power_min, self._clock_min, 1.0))
 
-        def surplus(leg: FloatArray) -> FloatArray:
-            power, clock, per_bit = self._path(share, leg)
-            by_time, by_energy = self._kept(per_bit, power, clock)
-            return _cut(by_time, -1e3, 1e3) - _cut(by_energy, -1e3, 1e3)
+        def on_curve(leg: FloatArray) -> FloatArray:
+            return self._surplus(*self._tuned(share, self._power_min ** (1.0 - leg)))
 
-        ends = [surplus(np.full(share.shape, float(leg))) for leg in range(4)]
-        leg = np.select([ends[0] >= 0, ends[1] >= 0, ends[2] >= 0, ends[3] >= 0], [0.0, 0.0, 1.0, 2.0], 3.0)
-        inside = (ends[0] < 0) & (ends[3] > 0)
-        leg = bracketed_root(surplus, leg, leg + 1.0, inside)
-        power, clock, per_bit = self._path(share, leg)
+        start, end = self._surplus(*self._tuned(share, least_power, least_clock)), self._surplus(*self._tuned(share, full, full))
+        first, last = on_curve(np.zeros(share.shape)), on_curve(np.ones(share.shape))
+        leg = bracketed_root(on_curve, (last <= 0).astype(np.float64), np.ones(share.shape), (first < 0) & (last > 0))
+        per_bit, power, clock = self._tuned(share, self._power_min ** (1.0 - leg))
+        clock = np.where(start >= 0, least_clock, np.where(end <= 0, 1.0, clock))
 
         def surplus_of_clock(trial: FloatArray) -> FloatArray:
-            by_time, by_energy = self._kept(per_bit, power, trial)
-            return _cut(by_time, -1e3, 1e3) - _cut(by_energy, -1e3, 1e3)
+            return self._surplus(per_bit, power, trial)
 
-        floor = np.broadcast_to(self._clock_min, share.shape)
-        tunable = inside & (surplus_of_clock(floor) < 0) & (surplus_of_clock(np.ones_like(floor)) > 0)
-        clock = np.where(tunable, bracketed_root(surplus_of_clock, floor, np.ones_like(floor), tunable), clock)
+        tunable = (start < 0) & (end > 0) & (surplus_of_clock(least_clock) < 0) & (surplus_of_clock(full) > 0)
+        clock = np.where(tunable, bracketed_root(surplus_of_clock, least_clock, full, tunable), clock)
         kept = np.minimum(*self._kept(per_bit, power, clock))
-        end = np.where(ends[0] >= 0, -1, np.where(ends[3] <= 0, 1, 0))
-        slopes = (self._slope(share, Optimum(kept, clock, power, per_bit, per_bit), end, side) for side in ("left", "right"))
+        outside = np.where(start >= 0, -1, np.where(end <= 0, 1, 0))
+        slopes = (self._slope(share, Optimum(kept, clock, power, per_bit, per_bit), outside, side) for side in ("left", "right"))
         return Optimum(kept, clock, power, *slopes)
 
     def heights(self, bandwidth_hz: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -142,19 +143,20 @@ class EnergyCurves:
         never = (never & ~enough) | np.isinf(free_hz) | (free_hz > most_hz)
         return np.where(never, np.inf, np.where(enough, free_hz, share * (1.0 + 4e-15)))
 
-    def _path(self, share: FloatArray, leg: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(q, phi, 1 / R) on the path of rising mu: leg 0..1 at least power, 1..2 both interior, 2..3 at full power.
-
-        On the middle leg 2 W phi^3 = P q eta(q), cut to the range of phi; where computing costs nothing, phi = 1.
-        """
-        power = self._power_min ** _cut(2.0 - leg, 0.0, 1.0)
+    def _tuned(self, share: FloatArray, power: FloatArray, clock: FloatArray | None = None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(1 / R, q, phi) at a power; ``clock`` None: 2 W phi^3 = P q eta(q), cut to the range, and 1 where computing costs nothing."""
         value, worth = self._rate_and_worth(share, power)
         with np.errstate(divide="ignore", over="ignore"):
             cube = worth / (2.0 * np.where(self._computes, self._compute, 1.0))
             per_bit = np.asarray(1.0 / value)
-        clock = _cut(np.cbrt(np.where(self._computes, cube, np.inf)), self._clock_min, 1.0)
-        clock = np.where(leg < 1.0, self._clock_min * (clock / self._clock_min) ** _cut(leg, 0.0, 1.0), clock)
-        return power, np.where(leg > 2.0, clock ** _cut(3.0 - leg, 0.0, 1.0), clock), per_bit
+        if clock is None:
+            clock = _cut(np.cbrt(np.where(self._computes, cube, np.inf)), self._clock_min, 1.0)
+        return per_bit, power, clock
+
+    def _surplus(self, per_bit: FloatArray, power: FloatArray, clock: FloatArray) -> FloatArray:
+        """By how much more time allows to keep than energy does; rises along the path."""
+        by_time, by_energy = self._kept(per_bit, power, clock)
+        return _cut(by_time, -1e3, 1e3) - _cut(by_energy, -1e3, 1e3)
 
     def _rate_and_worth(self, share: FloatArray, power: FloatArray) -> tuple[FloatArray, FloatArray]:
         """R [bit/s], and P q eta(q) [W]: the energy that a second more of airtime saves."""

@@ -77,11 +77,11 @@ def check_allocation(problem: AllocationProblem, allocation: Allocation) -> None
         allocation.latency_s,
         np.inf,
     )
+    endless = chosen & ~np.isfinite(latency)
+    _refuse(problem, endless, "selected, but its upload never ends: more band, or selected=False; bandwidth_hz", share)
     with np.errstate(invalid="ignore"):
         honest = np.abs(claimed - latency) <= TOLERANCE * latency
-    _refuse(
-        problem, chosen & ~(honest & np.isfinite(latency)), "latency_s is not the planned latency t(rho, B)", allocation.latency_s, latency
-    )
+    _refuse(problem, chosen & ~honest, "latency_s is not the planned latency t(rho, B)", allocation.latency_s, latency)
     total, band = float(share.sum()), problem.bandwidth_hz
     if total > band * (1.0 + TOLERANCE):
         raise AllocationError(f"the shares sum to {total:.12g} Hz, {total - band:.6g} Hz above the band of {band:.12g} Hz")
@@ -131,15 +131,15 @@ def _check_shapes(problem: AllocationProblem, allocation: Allocation) -> None:
             raise AllocationError(f"{name} has shape {shape}, must be {expected}: one number for each device of the problem")
 
 
-def _refuse(problem: AllocationProblem, wrong: BoolArray, what: str, found: FloatArray, bound: FloatArray | float) -> None:
-    """Raise for the first wrong device, with its value, the bound and the distance."""
+def _refuse(problem: AllocationProblem, wrong: BoolArray, what: str, found: FloatArray, bound: FloatArray | float | None = None) -> None:
+    """Raise for the first wrong device, with its value and, where there is a bound, that and the distance."""
     if wrong.any():
         first = int(np.argmax(wrong))
-        value, limit = float(found[first]), float(np.broadcast_to(bound, found.shape)[first])
-        raise AllocationError(
-            f"device {problem.device_ids[first]}: {what} ({value:.12g} against {limit:.12g}, difference {value - limit:.3g}); "
-            f"{int(wrong.sum())} device(s) in all"
-        )
+        value, against = float(found[first]), ""
+        if bound is not None:
+            limit = float(np.broadcast_to(bound, found.shape)[first])
+            against = f" against {limit:.12g}, difference {value - limit:.3g}"
+        raise AllocationError(f"device {problem.device_ids[first]}: {what} ({value:.12g}{against}); {int(wrong.sum())} device(s) in all")
 
 
 def unpruned_latency(problem: AllocationProblem) -> float:

@@ -58,6 +58,7 @@ def with_first(value):
     ({"bandwidth_hz": lambda b: b[:-1]}, r"bandwidth_hz has shape \(2,\), must be \(3,\)"),
     ({"bandwidth_hz": with_first(np.nan)}, r"device 0: bandwidth_hz is not finite"),
     ({"bandwidth_hz": with_first(-5.0)}, r"device 0: bandwidth_hz is below 0 \(-5 against 0, difference -5\)"),
+    ({"bandwidth_hz": with_first(0.0)}, r"device 0: selected, but its upload never ends: more band, or selected=False; bandwidth_hz \(0\); 1 device"),
     ({"bandwidth_hz": lambda b: 2 * b}, r"latency_s is not the planned latency"),
     ({"prune_ratio": with_first(-0.5)}, r"prune_ratio is below 0"),
     ({"prune_ratio": with_first(0.95)}, r"prune_ratio is above prune_max \(0\.95 against 0\.9, difference 0\.05\); 1 device"),
