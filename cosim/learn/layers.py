@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[np.float32]
 Mask: TypeAlias = NDArray[np.bool_]
+Importance: TypeAlias = NDArray[np.floating]
 Shape: TypeAlias = tuple[int, ...]
 """Of one sample: (channels, height, width), (channels, length) or (units,)."""
 

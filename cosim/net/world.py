@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast, final
 
@@ -14,6 +13,7 @@ from cosim.interfaces import Band, Spread, TimedCompute, Visits
 from cosim.net.availability import WhilePresent
 from cosim.net.los import sight_field, soft_transition
 from cosim.net.subbands import Subbands
+from cosim.net.time_grid import TimeGrid
 from cosim.net.waves import pieces
 from cosim.units import SPEED_OF_LIGHT_M_S, from_db, to_db
 
@@ -37,20 +37,10 @@ if TYPE_CHECKING:
     from cosim.net.wrap import Torus
     from cosim.rng import Streams
 
-_GRID_HZ: Final = 10
-"""Large-scale gains are evaluated this often per second; at 30 m/s that is every 3 m."""
 _CHUNK: Final = 65_536
 """Times x devices evaluated at once: bounds the memory."""
 _CHUNK_TIMES: Final = 8
 """Fewest times of a chunk, where so many are asked for: what a device's trip is, for one, is looked up once for all of them."""
-_CACHED: Final = 1_048_576
-"""Numbers remembered (8 MiB): grid times x (devices + ``_ROW_ITSELF``)."""
-_ROW_ITSELF: Final = 32
-"""Numbers in whose place the record of one grid time would fit, were it empty."""
-_AHEAD: Final = (16, 64)
-"""Fewest and most grid times evaluated beyond the last one asked for, where there is room for them."""
-_AHEAD_VALUES: Final = 4_096
-"""Numbers that are evaluated so, unless that takes fewer or more grid times."""
 
 
 @final
@@ -126,8 +116,8 @@ class World:
             self._availability = WhilePresent(self._availability, *self._motion.presence_s(np.arange(devices.count)))
         self._frequency_hz = compute.frequency_hz(devices.count, streams)
         self._pace = compute.start(devices.count, streams) if isinstance(compute, TimedCompute) else None
-        self._grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
-        self._sight_grid = _Grid(lambda times_s, ids: self.large_scale(times_s, ids).sight, devices.count)
+        self._grid = TimeGrid(lambda times_s, ids: self.large_scale(times_s, ids).gain_db, devices.count)
+        self._sight_grid = TimeGrid(lambda times_s, ids: self.large_scale(times_s, ids).sight, devices.count)
         self.subbands = self._subbands(channel.fading, band)
         self._warned: set[str] = set()
 
@@ -288,51 +278,3 @@ class World:
             self._pathloss.loss_db(self._least_m, los=False, height_site_m=self._site.height_m, height_device_m=self._devices.height_m)
         except ValueError as error:
             raise ScenarioError(f"channel.pathloss does not fit the antenna heights: {error}") from error
-
-
-@final
-class _Grid:
-    """A function of (times (G,), devices (n,)) at multiples of 1/_GRID_HZ, interpolated between them.
-
-    Grid instants are remembered, as many as fit, and evaluated some ahead of the last one asked for: few large questions
-    cost much less than many small ones. That changes no value.
-    """
-
-    def __init__(self, function: Callable[[FloatArray, IntArray], FloatArray], devices: int) -> None:
-        self._function, self._devices = function, devices
-        self._room = max(2, _CACHED // (devices + _ROW_ITSELF))
-        self._rows: OrderedDict[int, FloatArray] = OrderedDict()
-
-    def at(self, times_s: FloatArray, device_ids: IntArray) -> FloatArray:
-        """Values (T, n). At t = i/10 as the nearest float has it, t * 10 is exactly i: no rounding between the two."""
-        position = times_s * _GRID_HZ
-        index = np.floor(position).astype(np.int64)
-        weight = (position - index)[:, None]
-        instants, row = np.unique(np.concatenate([index, index + 1]), return_inverse=True)
-        values = self._values(instants, device_ids)
-        low, high = values[row[: times_s.size]], values[row[times_s.size :]]
-        return np.asarray(low + weight * (high - low))
-
-    def _values(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
-        values = self._known(instants, device_ids)
-        if np.isnan(values).any():
-            fewest, most = _AHEAD
-            ahead = min(max(fewest, _AHEAD_VALUES // device_ids.size), most, self._room // 8)
-            wanted = np.concatenate([instants, instants[-1] + np.arange(1, ahead + 1)])
-            missing = [i for i in wanted.tolist() if np.isnan(self._row(i)[device_ids]).any()]
-            found = self._function(np.array(missing) / _GRID_HZ, device_ids)
-            for i, row in zip(missing, found, strict=True):
-                self._row(i)[device_ids] = row
-            values = self._known(instants, device_ids)
-        while len(self._rows) > self._room:
-            self._rows.popitem(last=False)
-        return values
-
-    def _known(self, instants: IntArray, device_ids: IntArray) -> FloatArray:
-        return np.array([self._row(i)[device_ids] for i in instants.tolist()])
-
-    def _row(self, instant: int) -> FloatArray:
-        """The values remembered at an instant (devices,), NaN where none is; writable."""
-        if instant not in self._rows:
-            self._rows[instant] = np.full(self._devices, np.nan)
-        return self._rows[instant]

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from cosim.learn.layers import views
-from cosim.learn.masking import Structured, masking
+from cosim.learn.masking import masking
 from cosim.learn.models import CNN, CNN1D, MLP, ResNet
 from cosim.learn.pruner import Magnitude, Random, Taylor
 from cosim.learn.pruner_order import Ordered, Rolling
 from cosim.learn.roles import LocalTask
 from cosim.learn.rotation import FIRST, NONE, Turn
 from cosim.learn.split import Parts, Split
+from cosim.learn.structured import Structured
 from cosim.learn.submodel import Submodel, narrowed, submodel, widened
 from cosim.learn.trainer import SGD
 from cosim.learn.units import Units

@@ -88,7 +88,7 @@ def test_chunks_and_cache_change_no_bit(monkeypatch):
     times = np.linspace(0.0, 30.0, 41)
     expected = world().gain(times, IDS)
     monkeypatch.setattr(world_module, "_CHUNK", 24)  # three times in a chunk
-    monkeypatch.setattr(world_module, "_CACHED", 1)  # next to nothing remembered
+    monkeypatch.setattr("cosim.net.time_grid._CACHED", 1)  # next to nothing remembered
     cramped = world()
     np.testing.assert_array_equal(cramped.gain(times, IDS), expected)
     np.testing.assert_array_equal(cramped.gain(times[::-1], IDS), expected[::-1])
