@@ -17,6 +17,8 @@ RESAMPLES: Final = 9999
 FEWEST_BATCHES: Final = 10
 FEWEST_LOOKS: Final = 10
 """Replications before a sequential rule looks at an interval for the first time."""
+ROUNDING: Final = 1e-9
+"""Values whose spread is at most this share of their size are equal: rounding, and what solvers leave open, move them by less."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of paired differences, and the p-value of the paired t-test that it is 0."""
+    """Mean of paired differences, and the p-value of the paired t-test that it is 0; NaN where there can be no test."""
 
     interval: Interval
     p_value: float
@@ -45,14 +47,15 @@ class Difference:
 def student_t(values: ArrayLike, level: float = 0.95) -> Interval:
     """Interval of a mean: m +- t_{(1+level)/2, n-1} s / sqrt(n), exact for independent Gaussian values of shape (n,).
 
-    Raises ValueError without values, where one is not finite, or ``level`` is outside (0, 1).
+    Values that are equal but for rounding give an interval of length 0. Raises ValueError without values, where one is not finite, or
+    ``level`` is outside (0, 1).
     """
     from scipy.special import stdtrit
 
     x = _checked(values, level)
+    if x.size < 2 or not np.ptp(x):
+        return _without_spread(x)
     mean = float(x.mean())
-    if x.size < 2:
-        return Interval(mean, np.nan, np.nan, x.size)
     half = float(stdtrit(x.size - 1, (1 + level) / 2) * x.std(ddof=1) / np.sqrt(x.size))
     return Interval(mean, mean - half, mean + half, x.size)
 
@@ -61,25 +64,23 @@ def bootstrap(values: ArrayLike, rng: np.random.Generator, level: float = 0.95) 
     """BCa bootstrap interval of a mean (Efron and Tibshirani, "An introduction to the bootstrap", 1993, section 14.3).
 
     Assumes no distribution, but covers less than ``level`` for few values (docs/studies.md has measured numbers).
-    Values of shape (n,); equal ones give an interval of length 0. Raises ValueError as ``student_t`` does.
+    Values of shape (n,). Interval of length 0 and ValueError as for ``student_t``.
     """
     x = _checked(values, level)
-    mean = float(x.mean())
-    if x.size < 2:
-        return Interval(mean, np.nan, np.nan, x.size)
-    if np.all(x == x[0]):
-        return Interval(mean, mean, mean, x.size)
+    if x.size < 2 or not np.ptp(x):
+        return _without_spread(x)
     from scipy.stats import bootstrap as resampled
 
     found = resampled((x,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa", vectorized=True, rng=rng)
     low, high = found.confidence_interval
-    return Interval(mean, float(low), float(high), x.size)
+    return Interval(float(x.mean()), float(low), float(high), x.size)
 
 
 def paired(values: ArrayLike, baseline: ArrayLike, level: float = 0.95, *, rng: np.random.Generator | None = None) -> Difference:
     """Mean of values - baseline, pair by pair, both of shape (n,): Student-t interval (bootstrap with ``rng``) and paired t-test.
 
-    p = 2 P(t_{n-1} > |m| sqrt(n) / s); 1 where all differences are 0, 0 where they are equal but not 0, NaN for one pair.
+    p = 2 P(t_{n-1} > |m| sqrt(n) / s). Differences that are equal but for the rounding of the values have an interval of length 0, and no
+    test (p is NaN), as one pair has none: without a spread there is no scale of chance to measure them by.
     Raises ValueError where the shapes differ, and as ``student_t`` does.
     """
     from scipy.special import stdtr
@@ -87,13 +88,11 @@ def paired(values: ArrayLike, baseline: ArrayLike, level: float = 0.95, *, rng: 
     first, second = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
     if first.shape != second.shape:
         raise ValueError(f"pairs need equal shapes, got {first.shape} and {second.shape}")
-    difference = first - second
+    difference = _rounded(first - second, max(np.abs(first).max(initial=0.0), np.abs(second).max(initial=0.0)))
     interval = student_t(difference, level) if rng is None else bootstrap(difference, rng, level)
-    if difference.size < 2:
+    if difference.size < 2 or not np.ptp(difference):
         return Difference(interval, np.nan)
     error = float(difference.std(ddof=1)) / np.sqrt(difference.size)
-    if error == 0:
-        return Difference(interval, 0.0 if interval.estimate else 1.0)
     return Difference(interval, float(2 * stdtr(difference.size - 1, -abs(interval.estimate) / error)))
 
 
@@ -175,4 +174,17 @@ def _checked(values: ArrayLike, level: float) -> NDArray[np.float64]:
         raise ValueError(f"an interval needs finite values of shape (n,), n > 0; got shape {x.shape}")
     if not 0 < level < 1:
         raise ValueError(f"a confidence level is in (0, 1), got {level}")
+    return _rounded(x, np.abs(x).max())
+
+
+def _rounded(x: NDArray[np.float64], size: float) -> NDArray[np.float64]:
+    """All of ``x`` the same where it varies by no more than rounding, and 0 where that is all it is; ``size``: of what it was made of."""
+    if x.size and np.ptp(x) <= ROUNDING * size:
+        return np.full_like(x, x[0] if abs(x[0]) > ROUNDING * size else 0.0)
     return x
+
+
+def _without_spread(x: NDArray[np.float64]) -> Interval:
+    """The interval of one value, which has no bounds, or of several equal ones, which has no length."""
+    mean = float(x[0])
+    return Interval(mean, mean, mean, x.size) if x.size > 1 else Interval(mean, np.nan, np.nan, 1)

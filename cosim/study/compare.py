@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Cell:
     """One metric of one variant; ``difference`` from the baseline over the seeds that both have, None for the baseline itself.
 
-    ``p_adjusted``: the p-value of the paired t-test after Holm's correction over the variants of this metric.
+    ``p_adjusted``: the p-value of the paired t-test after Holm's correction over the variants of this metric; NaN without a test.
     """
 
     metric: str
@@ -160,7 +160,7 @@ def compare(
         frame[TIME_TO_ACCURACY] = frame[TIME_TO_ACCURACY].clip(upper=statistics.horizon(frame[TIME_TO_ACCURACY], frame["reached"]))
     shown = [name for name in METRICS if name in frame and frame[name].notna().all()]
     cells = {name: _row(frame[name], name, variants, resample=resample) for name in shown}
-    notes = [_note(frame, variants, resample=resample), *([_sequential_note(sequential)] if sequential else []), *notes]
+    notes = [_note(frame, cells, variants, resample=resample), *([_sequential_note(sequential)] if sequential else []), *notes]
     return Comparison(variants, cells, tuple(notes), sequential is not None)
 
 
@@ -185,7 +185,7 @@ def _row(column: pd.Series[float], metric: str, variants: tuple[str, ...], *, re
     return row
 
 
-def _note(frame: pd.DataFrame, variants: tuple[str, ...], *, resample: bool) -> str:
+def _note(frame: pd.DataFrame, cells: Mapping[str, Mapping[str, Cell]], variants: tuple[str, ...], *, resample: bool) -> str:
     counts = {name: len(frame.loc[name]) for name in variants}
     runs = (
         f"{counts[variants[0]]} runs each"
@@ -193,9 +193,11 @@ def _note(frame: pd.DataFrame, variants: tuple[str, ...], *, resample: bool) -> 
         else ", ".join(f"{name}: {n} runs" for name, n in counts.items())
     )
     kind = "BCa bootstrap" if resample else "Student-t"
+    untested = any(cell.difference and cell.difference.half_width == 0 for row in cells.values() for cell in row.values())
     return (
         f"Mean over seeds, 95 % {kind} intervals; {runs}. Second line: difference from {variants[0]}, paired by seed; "
-        "*** p < 0.001, ** p < 0.01, * p < 0.05, paired t-test, Holm-adjusted over the variants."
+        "*** p < 0.001, ** p < 0.01, * p < 0.05, paired t-test, Holm-adjusted over the variants"
+        + ("; no test of differences that are the same for every seed (+- 0)." if untested else ".")
     )
 
 

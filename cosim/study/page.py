@@ -88,7 +88,7 @@ def _header(chosen: Sequence[Member], title: str, rounds: pd.DataFrame) -> str:
 
 
 def _answers(made: Comparison) -> str:
-    """Which differences from the baseline are significant, in words."""
+    """Which differences from the baseline are significant, or the same for every seed, in words."""
     base, *others = made.variants
     if not others:
         return ""
@@ -101,11 +101,12 @@ def _answers(made: Comparison) -> str:
 
 
 def _difference(metric: str, cell: Any, base: float) -> str:
-    if cell.difference is None or not cell.p_adjusted < 0.05:
+    gap = cell.difference
+    always = gap is not None and gap.half_width == 0 and gap.estimate != 0
+    if gap is None or not (always or cell.p_adjusted < 0.05):
         return ""
-    change = cell.difference.estimate
-    size = f"{100 * abs(change / base):.3g} %" if base else f"{abs(change):.3g}"
-    return f"{metric} {size} {'higher' if change > 0 else 'lower'}"
+    size = f"{100 * abs(gap.estimate / base):.3g} %" if base else f"{abs(gap.estimate):.3g}"
+    return f"{metric} {size} {'higher' if gap.estimate > 0 else 'lower'}{' for every seed alike' if always else ''}"
 
 
 def _metrics(made: Comparison) -> str:

@@ -29,10 +29,26 @@ def test_paired_is_scipys(x):
     np.testing.assert_allclose((found.interval.low, found.interval.high), (low, high), rtol=1e-9)
 
 
-def test_pairs_without_spread():
-    assert statistics.paired([1, 2], [1, 2]).p_value == 1
-    assert statistics.paired([2, 3], [1, 2]).p_value == 0
-    assert np.isnan(statistics.paired([2], [1]).p_value)
+@pytest.mark.parametrize("rng", [None, Streams(0).generator("bootstrap")], ids=["t", "bootstrap"])
+def test_differences_that_are_equal_but_for_rounding_have_no_test(rng):
+    world = np.array([0.1, 1.7, 23.9, 1e4 / 3])
+    moved, same = (statistics.paired(world + 0.3 + shift, world + shift, rng=rng) for shift in (0.1, -0.3))
+    for found in (moved, same):
+        assert found.interval.low == found.interval.high == pytest.approx(0.3, abs=1e-9)
+        assert np.isnan(found.p_value)
+    nothing = statistics.paired(world * 3 / 7, world / 7 * 3, rng=rng)
+    assert nothing.interval == statistics.Interval(0.0, 0.0, 0.0, 4)
+    assert np.isnan(statistics.paired([2], [1], rng=rng).p_value)
+
+
+def test_small_differences_beyond_rounding_are_tested():
+    world = np.array([0.1, 1.7, 23.9, 3333.3])
+    y = world + np.array([1e-4, 1.1e-4, 0.9e-4, 1e-4])
+    assert statistics.paired(y, world).p_value == pytest.approx(stats.ttest_rel(y, world).pvalue, rel=1e-6)
+    assert statistics.paired(y, world).p_value < 0.001
+
+
+def test_pairs_need_equal_shapes():
     with pytest.raises(ValueError, match=r"equal shapes, got \(2,\) and \(3,\)"):
         statistics.paired([1, 2], [1, 2, 3])
 
@@ -48,8 +64,11 @@ def test_bootstrap_is_near_the_textbook():
     assert found == again
 
 
-def test_bootstrap_of_next_to_nothing():
+def test_intervals_of_next_to_nothing():
     rng = Streams(0).generator("bootstrap")
+    equal = [0.1 + 0.2, 0.3, 0.3]
+    for found in (statistics.student_t(equal), statistics.bootstrap(equal, rng)):
+        assert found.low == found.high == pytest.approx(0.3)
     assert statistics.bootstrap([2.0, 2.0, 2.0], rng) == statistics.Interval(2.0, 2.0, 2.0, 3)
     assert np.isnan(statistics.bootstrap([2.0], rng).low)
     assert np.isnan(statistics.student_t([2.0]).high)

@@ -85,6 +85,15 @@ def test_intervals_and_tests_are_scipys():
         assert cell.p_adjusted >= cell.p_value
 
 
+def test_what_is_the_same_for_every_seed_is_not_tested():
+    found = comparing.compare(made_up(("a", "b"), latency_s=lambda v, s, r: s / 3 + r / 7 + 0.1 * v))
+    row = tables.lines(found)[1][1]
+    assert row == ("", "", "+0.1 +- 0")
+    assert math.isnan(found.cells["latency_s"]["b"].p_adjusted)
+    assert "no test of differences that are the same for every seed (+- 0)" in found.notes[0]
+    assert "no test" not in comparing.compare(made_up()).notes[0]
+
+
 def test_only_common_seeds_are_paired():
     frame = made_up(("a", "b"), latency_s=lambda v, s, _r: s**2 + v * (1 + 0.01 * s))
     frame = frame[(frame["variant"] == "a") | (frame["seed"].isin([1, 4, 5]))]
