@@ -7,7 +7,6 @@ my_package.module:MyClass``, or declare an entry point in group ``cosim.<role>``
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -20,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from cosim.component import Component
-from cosim.errors import UnknownKindError
+from cosim.errors import UnknownKindError, did_you_mean
 
 KINDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -214,12 +213,6 @@ def _load(role: str, name: str) -> type[Component]:
 
 def _allowed(role: str) -> str:
     return f"{', '.join(sorted(kinds(role)))}, or module:Class"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the nearest of the known words, or nothing where none is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 class Node:

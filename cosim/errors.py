@@ -5,6 +5,11 @@ process from its ``args``, so a constructor with more parameters would break the
 what is wrong, where, and what would be right, with numbers and units.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class CosimError(Exception):
     """Base of all errors that cosim raises on purpose."""
@@ -32,3 +37,14 @@ class RunError(CosimError):
 
 class CosimWarning(UserWarning):
     """Something the user should know, though the run goes on."""
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the nearest of the known words, or nothing where none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

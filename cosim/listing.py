@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from cosim.catalog import KINDS, did_you_mean, kind_of, kinds, resolve, role_of
+from cosim.catalog import KINDS, kind_of, kinds, resolve, role_of
 from cosim.component import Component
 from cosim.document import shown
-from cosim.errors import ScenarioError, UnknownKindError
+from cosim.errors import ScenarioError, UnknownKindError, did_you_mean
 from cosim.messages import limits, unit_of
 from cosim.scenario import SCENARIO_VERSION, VERSION_KEY, Scenario
 

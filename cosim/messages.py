@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from cosim.catalog import component_class, did_you_mean, role_of
+from cosim.catalog import component_class, role_of
 from cosim.component import Component
 from cosim.document import Place, dotted, shown
+from cosim.errors import did_you_mean
 
 MOST_LINES: Final = 5
 Where: TypeAlias = Callable[[Place, bool], str]

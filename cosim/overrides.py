@@ -11,10 +11,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from cosim.catalog import did_you_mean, resolve, role_of, target
+from cosim.catalog import resolve, role_of, target
 from cosim.component import Component
 from cosim.document import Place, dotted, shown
-from cosim.errors import ScenarioError, UnknownKindError
+from cosim.errors import ScenarioError, UnknownKindError, did_you_mean
 from cosim.messages import walk
 
 

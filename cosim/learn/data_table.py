@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import numpy as np
 from pydantic import model_validator
 
-from cosim.catalog import did_you_mean
 from cosim.component import Component, ScenarioPath, quantity
-from cosim.errors import ScenarioError
+from cosim.errors import ScenarioError, did_you_mean
 from cosim.interfaces import FloatArray, IntArray
 from cosim.learn.roles import ImageData
 from cosim.rng import Streams

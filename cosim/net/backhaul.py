@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Self, final
 import numpy as np
 from pydantic import Field, model_validator
 
-from cosim.catalog import did_you_mean
 from cosim.component import Component, quantity
+from cosim.errors import did_you_mean
 
 if TYPE_CHECKING:
     import networkx as nx

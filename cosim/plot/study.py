@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 import numpy as np
 
+from cosim.errors import did_you_mean
 from cosim.plot.style import COLOURS, axes, cdf, labelled, legend, line
-from cosim.statistics import student_t
+from cosim.statistics import Interval, student_t
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,15 +68,15 @@ class StudyPlots:
     def accuracy(self, ax: Axes | None = None, *, by: str = "time_s", variants: Sequence[str] | None = None) -> Axes:
         """Mean accuracy against simulated time with 95 % Student-t bands over seeds, while all runs of a variant go on.
 
-        ``by``: against ``round``, ``kept_flops`` or ``uplink_bits`` instead. ``variants``: which, in this order; default: all. Raises
-        ValueError for anything else.
+        ``by``: against ``round``, ``kept_flops`` or ``uplink_bits`` instead. ``variants``: which, in this order; default: all that
+        measured one. Raises ValueError for anything else.
         """
         if by not in EFFORTS:
-            raise ValueError(f"no accuracy against {by!r}; there are: {', '.join(EFFORTS)}")
+            raise ValueError(f"no accuracy against {by!r}; there are: {', '.join(EFFORTS)}{did_you_mean(by, EFFORTS)}")
         ax = axes(ax, x=EFFORTS[by], y="accuracy, mean of devices")
         rounds = self._study.rounds.assign(spent=self._study.effort(by))
         known = rounds[rounds["accuracy_mean"].notna()]
-        for index, name in enumerate(variants or known["variant"].cat.categories):
+        for index, name in enumerate(_chosen(known, variants)):
             rows = known[known["variant"] == name]
             spent, mean, low, high = band(rows, "spent")
             ax.plot(spent, mean, label=str(name), **line(index))
@@ -84,16 +85,16 @@ class StudyPlots:
         return ax
 
     def metric(self, column: str = "latency_s", ax: Axes | None = None) -> Axes:
-        """Mean over rounds of a column of ``rounds``, with the 95 % Student-t interval over seeds, for each variant."""
-        means = self._study.rounds.groupby(["variant", "seed"], observed=True)[column].mean()
-        names = [str(name) for name in means.index.unique("variant")]
-        intervals = [student_t(means.xs(name, level="variant").dropna()) for name in names]
+        """Mean over rounds of a column of ``rounds``, with the 95 % Student-t interval over seeds, for each variant that has one.
+
+        Raises ValueError for no such column.
+        """
+        found = intervals(self._study.rounds, column)
         ax = axes(ax, x="", y=f"mean {labelled(column)}")
-        centre = np.array([interval.estimate for interval in intervals])
-        half = np.array([interval.half_width for interval in intervals])
-        for index in range(len(names)):
-            ax.errorbar([index], centre[index], yerr=half[index], fmt="o", markersize=3, capsize=3, color=line(index)["color"])
-        ax.set_xticks(range(len(names)), names, rotation=15, ha="right")
+        for index, interval in enumerate(found.values()):
+            colour = line(index)["color"]
+            ax.errorbar([index], interval.estimate, yerr=interval.half_width, fmt="o", markersize=3, capsize=3, color=colour)
+        ax.set_xticks(range(len(found)), list(found), rotation=15, ha="right")
         ax.margins(x=0.2)
         return ax
 
@@ -101,29 +102,54 @@ class StudyPlots:
         """Mean over rounds of a column of ``rounds`` against the number that an override gives, with 95 % Student-t intervals over seeds.
 
         ``path``: dotted, such as ``uplink.bandwidth_hz``. A line joins the variants that differ in this override alone. Raises
-        ValueError where no variant sets it.
+        ValueError where no variant sets it, and for no such column.
         """
-        points = self._study.swept(path)
-        means = self._study.rounds.groupby(["variant", "seed"], observed=True)[column].mean()
+        points, known = self._study.swept(path), intervals(self._study.rounds, column)
         ax = axes(ax, x=labelled(path.rpartition(".")[2]), y=f"mean {labelled(column)}")
         for index, (label, variants) in enumerate(points.items()):
-            intervals = [student_t(means.xs(name, level="variant").dropna()) for name in variants.values()]
-            centre = [interval.estimate for interval in intervals]
-            half = [interval.half_width for interval in intervals]
-            ax.errorbar(list(variants), centre, yerr=half, label=label, marker=".", capsize=2, **line(index))
+            found = {value: known[name] for value, name in variants.items() if name in known}
+            centre = [interval.estimate for interval in found.values()]
+            half = [interval.half_width for interval in found.values()]
+            ax.errorbar(list(found), centre, yerr=half, label=label, marker=".", capsize=2, **line(index))
         legend(ax)
         return ax
 
     def pruning_by_gain(self, ax: Axes | None = None, *, variants: Sequence[str] | None = None) -> Axes:
-        """Mean pruning ratio of a device against its mean planned gain, a dot for each device of each run; ``variants``: which."""
+        """Mean pruning ratio of a device against its mean planned gain, a dot for each device of each run.
+
+        ``variants``: which, as for ``accuracy``; default: all that selected a device.
+        """
         ax = axes(ax, x="planned gain [dB]", y="pruning ratio")
         chosen = self._study.devices[self._study.devices["selected"]]
         means = chosen.groupby(["variant", "seed", "device"], observed=True)[["gain_planned_db", "prune_ratio"]].mean()
-        for index, name in enumerate(variants or means.index.unique("variant")):
+        for index, name in enumerate(_chosen(chosen, variants)):
             rows = means.xs(name, level="variant")
             ax.plot(rows["gain_planned_db"], rows["prune_ratio"], ".", label=str(name), markersize=3, alpha=0.6, color=line(index)["color"])
         legend(ax)
         return ax
+
+
+def intervals(rounds: pd.DataFrame, column: str) -> dict[str, Interval]:
+    """Mean over rounds of a column: its interval over the seeds that have one, by variant; a variant without any is left out.
+
+    Raises ValueError where ``rounds`` has no such column of numbers.
+    """
+    columns = rounds.select_dtypes("number").columns
+    if column not in columns:
+        raise ValueError(f"rounds has no numbers {column!r}; there are: {', '.join(columns)}{did_you_mean(column, columns)}")
+    means = rounds.groupby(["variant", "seed"], observed=True)[column].mean().dropna()
+    return {str(name): student_t(values) for name, values in means.groupby("variant", observed=True, sort=False)}
+
+
+def _chosen(rows: pd.DataFrame, variants: Sequence[str] | None) -> list[str]:
+    """Names of the variants to draw: those asked for, else all that have rows. Raises ValueError where one asked for has none."""
+    there = [str(name) for name in rows["variant"].cat.categories[np.unique(rows["variant"].cat.codes)]]
+    for name in variants or ():
+        if name not in there:
+            raise ValueError(
+                f"variant {name!r} has nothing to show here; there are: {', '.join(there) or 'none'}{did_you_mean(name, there)}"
+            )
+    return list(variants or there)
 
 
 def band(rows: pd.DataFrame, column: str = "t_end_s") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

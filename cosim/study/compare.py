@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim import statistics
-from cosim.errors import CosimError, RunError
+from cosim.errors import CosimError, RunError, counted, did_you_mean
 from cosim.rng import Streams
 from cosim.study.layout import STUDY_NAME
 from cosim.study.metrics import METRICS, TIME_TO_ACCURACY, metrics
@@ -75,6 +75,11 @@ def members(directories: Sequence[Path]) -> list[Member]:
     return found
 
 
+def study_of(directories: Sequence[Path]) -> Study | None:
+    """The study that is meant, None for run directories. Raises RunError when it is damaged."""
+    return Study.open(directories[0]) if len(directories) == 1 and (directories[0] / STUDY_NAME).is_file() else None
+
+
 def _of_study(study: Study) -> list[Member]:
     done = study.runs[study.runs["finished"]]
     places = zip(done["variant"], done["seed"].tolist(), done["directory"], strict=True)
@@ -93,20 +98,22 @@ def _of_runs(runs: Sequence[Run]) -> list[Member]:
     return [Member(name, seed, run) for run, (name, seed) in zip(runs, keys, strict=True)]
 
 
-def rounds_of(chosen: Sequence[Member]) -> pd.DataFrame:
-    """Rounds of all runs, with their variant (categorical, in the order given) and seed."""
+def rounds_of(chosen: Sequence[Member], planned: Sequence[str] = ()) -> pd.DataFrame:
+    """Rounds of all runs, with their variant (categorical, those planned first, then in the order given) and seed."""
     import pandas as pd
 
     frames = [one.run.rounds.assign(variant=one.variant, seed=one.seed) for one in chosen]
     frame = pd.concat(frames, ignore_index=True)
-    return frame.assign(variant=pd.Categorical(frame["variant"], categories=list(dict.fromkeys(one.variant for one in chosen))))
+    return frame.assign(
+        variant=pd.Categorical(frame["variant"], categories=list(dict.fromkeys([*planned, *(one.variant for one in chosen)])))
+    )
 
 
 def compare_directories(directories: Sequence[Path], **options: Any) -> Comparison:
     """Compare the finished runs of one study, or of run directories; options as of ``compare``. Raises RunError, CosimError."""
-    is_study = len(directories) == 1 and (directories[0] / STUDY_NAME).is_file()
-    sequential = Study.open(directories[0]).until if is_study else None
-    return compare(rounds_of(members(directories)), sequential=sequential, **options)
+    study = study_of(directories)
+    rounds = rounds_of(members(directories), study.variants if study else ())
+    return compare(rounds, sequential=study.until if study else None, **options)
 
 
 def _names(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -140,7 +147,7 @@ def compare(
     resample: bool = False,
     sequential: Until | None = None,
 ) -> Comparison:
-    """Compare variants by the metrics that all their runs have.
+    """Compare variants by the metrics that all their runs have; notes tell what is left out.
 
     ``baseline``: the variant that others are compared with; default: the first. ``target``: accuracy for the time to accuracy.
     ``resample``: bootstrap instead of Student-t intervals. ``sequential``: the rule by which seeds were added, if they were.
@@ -149,27 +156,34 @@ def compare(
     frame = metrics(rounds, target)
     known = [name for name in rounds["variant"].cat.categories if name in frame.index.get_level_values("variant")]
     if baseline is not None and baseline not in known:
-        raise CosimError(f"--baseline {baseline}: no such variant; variants: {', '.join(known)}")
+        raise CosimError(f"--baseline {baseline}: no such variant; variants: {', '.join(known)}{did_you_mean(baseline, known)}")
     first = baseline or known[0]
     variants = (first, *(name for name in known if name != first))
-    notes = []
+    times: list[str] = []
     if target is not None:
-        notes.append(_time_note(frame, variants, target))
-        frame = frame if frame["reached"].any() else frame.drop(columns=TIME_TO_ACCURACY)
-    if TIME_TO_ACCURACY in frame:
-        frame[TIME_TO_ACCURACY] = frame[TIME_TO_ACCURACY].clip(upper=statistics.horizon(frame[TIME_TO_ACCURACY], frame["reached"]))
-    shown = [name for name in METRICS if name in frame and frame[name].notna().all()]
-    cells = {name: _row(frame[name], name, variants, resample=resample) for name in shown}
-    notes = [_note(frame, cells, variants, resample=resample), *([_sequential_note(sequential)] if sequential else []), *notes]
+        note, frame = _cut_times(frame, variants, target)
+        times.append(note)
+    whole = frame.where(frame.notna().groupby(level="variant", observed=True).transform("all"))
+    shown = [name for name in METRICS if name in whole and whole[name].notna().any()]
+    cells = {name: _row(whole[name], name, variants, resample=resample) for name in shown}
+    notes = [
+        _note(frame, cells, variants, resample=resample),
+        *([_sequential_note(sequential)] if sequential else []),
+        *_missing_notes(cells, variants, [name for name in rounds["variant"].cat.categories if name not in known]),
+        *times,
+    ]
     return Comparison(variants, cells, tuple(notes), sequential is not None)
 
 
 def _row(column: pd.Series[float], metric: str, variants: tuple[str, ...], *, resample: bool) -> dict[str, Cell]:
-    series = {name: column.xs(name, level="variant") for name in variants}
+    """Cells of the variants; ``column`` holds, of a variant, either all its runs or NaN."""
+    series = {name: column.xs(name, level="variant").dropna() for name in variants}
     first, others = variants[0], variants[1:]
     rng = Streams(0).generator("bootstrap") if resample else None
 
     def interval(values: pd.Series[float]) -> statistics.Interval:
+        if values.empty:
+            return statistics.Interval(np.nan, np.nan, np.nan, 0)
         return statistics.student_t(values) if rng is None else statistics.bootstrap(values, rng)
 
     row = {first: Cell(metric, first, interval(series[first]))}
@@ -188,14 +202,17 @@ def _row(column: pd.Series[float], metric: str, variants: tuple[str, ...], *, re
 def _note(frame: pd.DataFrame, cells: Mapping[str, Mapping[str, Cell]], variants: tuple[str, ...], *, resample: bool) -> str:
     counts = {name: len(frame.loc[name]) for name in variants}
     runs = (
-        f"{counts[variants[0]]} runs each"
+        f"{counted(counts[variants[0]], 'run')} each"
         if len(set(counts.values())) == 1
-        else ", ".join(f"{name}: {n} runs" for name, n in counts.items())
+        else ", ".join(f"{name}: {counted(n, 'run')}" for name, n in counts.items())
     )
     kind = "BCa bootstrap" if resample else "Student-t"
     untested = any(cell.difference and cell.difference.half_width == 0 for row in cells.values() for cell in row.values())
+    means = f"Mean over seeds, 95 % {kind} intervals; {runs}."
+    if len(variants) == 1:
+        return means
     return (
-        f"Mean over seeds, 95 % {kind} intervals; {runs}. Second line: difference from {variants[0]}, paired by seed; "
+        f"{means} Second line: difference from {variants[0]}, paired by seed; "
         "*** p < 0.001, ** p < 0.01, * p < 0.05, paired t-test, Holm-adjusted over the variants"
         + ("; no test of differences that are the same for every seed (+- 0)." if untested else ".")
     )
@@ -208,15 +225,27 @@ def _sequential_note(until: Until) -> str:
     )
 
 
-def _time_note(frame: pd.DataFrame, variants: tuple[str, ...], target: float) -> str:
-    until = statistics.horizon(frame[TIME_TO_ACCURACY], frame["reached"])
+def _missing_notes(cells: Mapping[str, Mapping[str, Cell]], variants: Sequence[str], unfinished: Sequence[str]) -> list[str]:
+    """What is left out: metrics that not every run of a variant has, and variants without a finished run."""
+    lacking = {name: [metric for metric, row in cells.items() if not row[name].interval.count] for name in variants}
+    told = "; ".join(f"{', '.join(metrics)} of {name}" for name, metrics in lacking.items() if metrics)
+    notes = [f"Left out (-), because not every run has it: {told}."] if told else []
+    return [*notes, *([f"Left out, because no run is finished: {', '.join(unfinished)}."] if unfinished else [])]
+
+
+def _cut_times(frame: pd.DataFrame, variants: tuple[str, ...], target: float) -> tuple[str, pd.DataFrame]:
+    """Who reached the target when, in words; and the metrics with times cut at the common horizon, without them if nobody did."""
+    measured = frame[frame[TIME_TO_ACCURACY].notna()]
     parts = []
     for name in variants:
-        rows = frame.loc[name]
+        rows = measured[measured.index.get_level_values("variant") == name]
         median = statistics.median_time(rows[TIME_TO_ACCURACY], rows["reached"])
         when = f"{median:.4g} s" if np.isfinite(median) else "not reached"
-        parts.append(f"{name}: {int(rows['reached'].sum())} of {len(rows)} runs, median {when}")
-    return (
-        f"Accuracy {target:g} was reached by {'; '.join(parts)} (Kaplan-Meier). "
-        f"{TIME_TO_ACCURACY} is the mean of min(time, {until:.4g} s): runs that did not get there are censored."
-    )
+        told = f"{rows['reached'].sum()} of {counted(len(rows), 'run')}, median {when}" if len(rows) else "no accuracy measured"
+        parts.append(f"{name}: {told}")
+    note = f"Accuracy {target:g} was reached by {'; '.join(parts)} (Kaplan-Meier)."
+    if not measured["reached"].any():
+        return note, frame.drop(columns=TIME_TO_ACCURACY)
+    until = statistics.horizon(measured[TIME_TO_ACCURACY], measured["reached"])
+    cut = f"{TIME_TO_ACCURACY} is the mean of min(time, {until:.4g} s): runs that did not get there are censored."
+    return f"{note} {cut}", frame.assign(**{TIME_TO_ACCURACY: frame[TIME_TO_ACCURACY].clip(upper=until)})

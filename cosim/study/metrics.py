@@ -52,7 +52,10 @@ Effort: TypeAlias = Literal["round", "time_s", "kept_flops", "uplink_bits"]
 
 
 def metrics(rounds: pd.DataFrame, target: float | None = None) -> pd.DataFrame:
-    """The metrics of each run, indexed by variant and seed; with ``target`` also when it was reached, as ``reached`` says."""
+    """The metrics of each run, indexed by variant and seed; with ``target`` also when it was reached, as ``reached`` says.
+
+    What a run did not measure is NaN; so is its time to an accuracy if it measured none.
+    """
     import pandas as pd
 
     groups = rounds.groupby(["variant", "seed"], observed=True, sort=True)
@@ -77,7 +80,8 @@ def metrics(rounds: pd.DataFrame, target: float | None = None) -> pd.DataFrame:
     if target is None:
         return frame
     hits = rounds[rounds["accuracy_mean"] >= target].groupby(["variant", "seed"], observed=True)["t_end_s"].min().reindex(frame.index)
-    return frame.assign(reached=hits.notna(), **{TIME_TO_ACCURACY: hits.fillna(groups["t_end_s"].max())})
+    time = hits.fillna(groups["t_end_s"].max()).where(frame["accuracy_mean"].notna())
+    return frame.assign(reached=hits.notna(), **{TIME_TO_ACCURACY: time})
 
 
 def effort(rounds: pd.DataFrame, by: Effort) -> pd.Series[float]:

@@ -7,19 +7,17 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import plotly.graph_objects as go
 
-from cosim import statistics
-from cosim.errors import RunError
-from cosim.plot.study import band
+from cosim.errors import RunError, counted
+from cosim.plot.study import band, intervals
 from cosim.report import insight
 from cosim.report.latency import PHASES, ecdf
 from cosim.report.page import document, figures, save, section, write_report
 from cosim.report.style import BLACK, LINES, Panel, figure, numbers
 from cosim.report.summary import percent_text, quantity_text, seconds_text, table
 from cosim.study import tables
-from cosim.study.compare import Comparison, Member, compare, leaves_of, members, rounds_of
+from cosim.study.compare import Comparison, Member, compare, leaves_of, members, rounds_of, study_of
 from cosim.study.layout import STUDY_NAME
 from cosim.study.results import Study
 from cosim.trace.run import Run
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 def write_page(directories: Sequence[Path], out: Path | str | None = None) -> Path:
     """The page about one run, or about several or a study; see ``write_report`` and ``write_comparison``."""
-    if len(directories) == 1 and not (directories[0] / STUDY_NAME).is_file():
+    if len(directories) == 1 and study_of(directories) is None:
         return write_report(Run.open(directories[0]), out)
     return write_comparison(directories, out)
 
@@ -41,18 +39,18 @@ def write_comparison(directories: Sequence[Path], out: Path | str | None = None)
     Default: ``report.html`` in the study's directory, or in the current one. Raises RunError when a run is not finished, cannot be
     read, or the page cannot be written; CosimError when the directories cannot be compared.
     """
-    chosen = members(directories)
-    study = directories[0] if len(directories) == 1 and (directories[0] / STUDY_NAME).is_file() else None
-    path = (study or Path()) / "report.html" if out is None else Path(out)
-    return save(page(chosen, study.resolve().name if study else f"{len(chosen)} runs", study), path)
+    chosen, study = members(directories), study_of(directories)
+    path = (study.directory if study else Path()) / "report.html" if out is None else Path(out)
+    return save(page(chosen, study), path)
 
 
-def page(chosen: Sequence[Member], title: str, study: Path | None = None) -> str:
-    """The whole page as text. Raises RunError where a run holds no round."""
-    rounds = rounds_of(chosen)
+def page(chosen: Sequence[Member], study: Study | None = None) -> str:
+    """The whole page as text; ``study``: whose finished runs they are. Raises RunError where a run holds no round."""
+    title = study.directory.resolve().name if study else counted(len(chosen), "run")
+    rounds = rounds_of(chosen, study.variants if study else ())
     if rounds.empty:
         raise RunError(f"{title}: no finished round, so there is nothing to report")
-    made = compare(rounds, sequential=Study.open(study).until if study else None)
+    made = compare(rounds, sequential=study.until if study else None)
     devices = _devices(chosen)
     body = [
         _header(chosen, title, rounds),
@@ -154,22 +152,21 @@ def _latency(rounds: pd.DataFrame) -> list[Panel]:
     )
     return [
         Panel("Distribution over rounds", spread, figure(known, x="latency of a round [s]", y="share of rounds", height=440)),
-        _plan_error(groups),
+        _plan_error(rounds),
     ]
 
 
-def _plan_error(groups: list[tuple[str, pd.DataFrame]]) -> Panel:
+def _plan_error(rounds: pd.DataFrame) -> Panel:
     """Planned and realised mean latency with intervals over seeds."""
     kinds = {"planned_latency_s": ("planned", "circle-open"), "latency_s": ("realised", "circle")}
     traces = []
     for column, (label, symbol) in kinds.items():
-        found = [statistics.student_t(rows.groupby("seed")[column].mean()) for _, rows in groups]
-        half = [interval.half_width if np.isfinite(interval.half_width) else 0.0 for interval in found]
+        found = intervals(rounds, column)
         traces.append(
             go.Scatter(
-                x=[name for name, _ in groups],
-                y=numbers([interval.estimate for interval in found]),
-                error_y={"type": "data", "array": numbers(half), "thickness": 1.5},
+                x=list(found),
+                y=numbers([interval.estimate for interval in found.values()]),
+                error_y={"type": "data", "array": numbers([interval.half_width for interval in found.values()]), "thickness": 1.5},
                 name=label,
                 mode="markers",
                 marker={"symbol": symbol, "size": 10, "color": BLACK if symbol == "circle" else LINES[1][0], "line": {"width": 2}},
@@ -177,7 +174,9 @@ def _plan_error(groups: list[tuple[str, pd.DataFrame]]) -> Panel:
             )
         )
     caption = "Mean latency of a round, planned and realised, with 95 % intervals over seeds. The gap is what the plan did not foresee."
-    return Panel("Planned and realised", caption, figure(traces, x="variant", y="latency [s]", height=440, yaxis_rangemode="tozero"))
+    order = rounds["variant"].cat.categories.tolist()
+    made = figure(traces, x="variant", y="latency [s]", height=440, yaxis_rangemode="tozero", xaxis_categoryarray=order)
+    return Panel("Planned and realised", caption, made)
 
 
 def _time(devices: pd.DataFrame) -> list[Panel]:
@@ -231,14 +230,14 @@ def _shown(leaves: Mapping[str, Any], path: str) -> str:
     return str(leaves[path]) if path in leaves else "–"
 
 
-def _reproduction(chosen: Sequence[Member], study: Path | None) -> str:
+def _reproduction(chosen: Sequence[Member], study: Study | None) -> str:
     first = chosen[0].run
     how = (
         f"<p>The study's own file needs no other one:</p><pre>cosim study {escape(STUDY_NAME)} --out again</pre>"
         if study
         else "<p>Each run directory holds its resolved scenario:</p><pre>cosim run DIR/scenario.yaml --out again</pre>"
     )
-    text = (study / STUDY_NAME).read_text(encoding="utf-8") if study else first.scenario_text
+    text = (study.directory / STUDY_NAME).read_text(encoding="utf-8") if study else first.scenario_text
     name = STUDY_NAME if study else f"scenario of {first.directory.name}"
     version = escape(str(first.manifest.get("cosim_version")))
     return (

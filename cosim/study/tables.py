@@ -25,7 +25,9 @@ def stars(p_value: float) -> str:
 
 
 def pair(estimate: float, low: float, high: float, sign: str = "+-") -> str:
-    """An estimate and the half of a symmetric interval, else the interval, rounded to the interval's second digit."""
+    """An estimate and the half of a symmetric interval, else the interval, rounded to the interval's second digit; ``-`` for none."""
+    if math.isnan(estimate):
+        return "-"
     if not math.isfinite(high - low):
         return f"{estimate:.4g}"
     half = (high - low) / 2
@@ -45,8 +47,8 @@ def _difference(cell: Cell, sign: str = "+-") -> str:
     gap = cell.difference
     if gap is None:
         return ""
-    text = pair(gap.estimate, gap.low, gap.high, sign)
-    return f"{text if text.lstrip('(').startswith('-') else '+' + text} {stars(cell.p_adjusted)}".rstrip()
+    plus = "+" if gap.estimate > 0 else ""
+    return f"{plus}{pair(gap.estimate, gap.low, gap.high, sign)} {stars(cell.p_adjusted)}".rstrip()
 
 
 def _title(metric: str) -> str:

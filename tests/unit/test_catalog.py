@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from cosim import catalog
-from cosim.catalog import KINDS, Node, component_class, default, did_you_mean, kind_of, kinds, make, resolve, role_of
+from cosim.catalog import KINDS, Node, component_class, default, kind_of, kinds, make, resolve, role_of
 from cosim.component import Component, quantity
-from cosim.errors import UnknownKindError
+from cosim.errors import UnknownKindError, did_you_mean
 from cosim.net.fading import Jakes
 from cosim.net.pathloss import UrbanMacro, UrbanMicro
 

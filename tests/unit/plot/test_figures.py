@@ -151,6 +151,36 @@ def test_a_sweep_has_means_and_intervals_at_the_values():
     np.testing.assert_allclose(segments[0][:, 1], stats.t.interval(0.95, 3, 2.5, stats.sem([1, 2, 3, 4])))
 
 
+def test_variants_without_numbers_are_left_out():
+    """Variant b measured no accuracy, and served nobody."""
+    tables = study()
+    own = tables.rounds["variant"] == "b"
+    tables.rounds.loc[own, ["accuracy_mean", "planned_latency_s"]] = np.nan
+    tables.devices.loc[own, "selected"] = False
+    plots = StudyPlots(tables)
+    assert [line.get_label() for line in plots.accuracy().lines] == ["a"]
+    assert [text.get_text() for text in plots.metric("accuracy_mean").get_xticklabels()] == ["a"]
+    assert plots.sweep("planned_latency_s", "uplink.bandwidth_hz").containers[0].lines[0].get_xdata() == [1.0]
+    assert [line.get_label() for line in plots.pruning_by_gain().lines] == ["a"]
+    with pytest.raises(ValueError, match="variant 'b' has nothing to show here; there are: a"):
+        plots.accuracy(variants=["b"])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda plots: plots.accuracy(variants=["aa"]), "variant 'aa' has nothing to show here; there are: a, b; did you mean 'a'"),
+        (lambda plots: plots.pruning_by_gain(variants=["aa"]), "did you mean 'a'"),
+        (lambda plots: plots.metric("latency"), "rounds has no numbers 'latency'; there are: .*; did you mean 'latency_s'"),
+        (lambda plots: plots.sweep("latency", "uplink.bandwidth_hz"), "did you mean 'latency_s'"),
+        (lambda plots: plots.accuracy(by="rounds"), "did you mean 'round'"),
+    ],
+)
+def test_misspelt_names_are_told_with_the_nearest(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(StudyPlots(study()))
+
+
 def test_units_are_read_from_names():
     assert [labelled(name) for name in ("latency_s", "uplink_bits", "objective", "prune_ratio_mean")] == [
         "latency [s]",

@@ -130,6 +130,39 @@ def test_metrics_that_were_not_measured_are_left_out():
     found = comparing.compare(made_up(accuracy_mean=lambda *_: np.nan))
     assert "accuracy_mean" not in found.cells
     assert "accuracy_p10" in found.cells
+    assert "Left out" not in "".join(found.notes)
+
+
+@pytest.mark.parametrize("baseline", ["a", "b"])
+def test_a_metric_that_a_run_lacks_is_left_out_for_its_variant_alone(baseline):
+    frame = made_up(accuracy_mean=lambda v, s, r: np.nan if (v, s) == (1, 4) else 0.1 * r + s / 100)
+    found = comparing.compare(frame, baseline=baseline, target=0.3)
+    cells = found.cells["accuracy_mean"]
+    assert [cells[name].interval.count for name in "abc"] == [5, 0, 5]
+    assert [cells[name].difference is not None for name in "abc"] == [False, False, baseline == "a"]
+    assert "Left out (-), because not every run has it: accuracy_mean, time_to_accuracy_s of b." in found.notes
+    row = next(row for row in tables.lines(found)[1] if row[0] == "accuracy_mean")
+    assert row[1 + found.variants.index("b")] == "-"
+
+
+def test_variants_without_a_finished_run_are_told():
+    found = comparing.compare(made_up()[lambda frame: frame["variant"] != "b"])
+    assert found.variants == ("a", "c")
+    assert "Left out, because no run is finished: b." in found.notes
+
+
+def test_runs_that_measure_no_accuracy_are_not_censored():
+    frame = made_up(("a", "net"), t_end_s=lambda _v, _s, r: r, accuracy_mean=lambda v, _s, r: np.nan if v else r / 10)
+    found = comparing.compare(frame, target=0.3)
+    assert found.notes[-1].startswith("Accuracy 0.3 was reached by a: 5 of 5 runs, median 3 s; net: no accuracy measured")
+    assert found.cells["time_to_accuracy_s"]["a"].interval.estimate == 3
+    alone = comparing.compare(frame[frame["variant"] == "net"], target=0.3)
+    assert "time_to_accuracy_s" not in alone.cells
+    assert "censored" not in alone.notes[-1]
+
+
+def test_one_run_of_one_variant():
+    assert comparing.compare(made_up(("a",), [1])).notes == ("Mean over seeds, 95 % Student-t intervals; 1 run each.",)
 
 
 def test_the_bootstrap_is_the_same_every_time():
@@ -141,8 +174,10 @@ def test_the_bootstrap_is_the_same_every_time():
 
 
 def test_an_unknown_baseline_is_refused():
-    with pytest.raises(CosimError, match="--baseline d: no such variant; variants: a, b, c"):
-        comparing.compare(made_up(), baseline="d")
+    with pytest.raises(CosimError, match=r"--baseline d: no such variant; variants: a, best$"):
+        comparing.compare(made_up(("a", "best")), baseline="d")
+    with pytest.raises(CosimError, match="did you mean 'best'"):
+        comparing.compare(made_up(("a", "best")), baseline="bets")
 
 
 @pytest.mark.parametrize(
