@@ -44,7 +44,11 @@ def explain(error: ValidationError, root: type[Component], data: Any, where: Whe
     """The first mistakes in ``data``, which was read as ``root``: a line each, and how many more there are."""
     found: dict[Place, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_place(detail, data), []).append(detail)
+        place = _place(detail, data)
+        if detail["type"] == "value_error":  # of several fields together: its text says which
+            named, rest = named_place(str(detail["ctx"]["error"]), walk(root, place, data)[0])
+            place, detail["ctx"] = (*place, *named), {"error": rest}
+        found.setdefault(place, []).append(detail)
     deepest = [place for place in found if not any(other[: len(place)] == place and other != place for other in found)]
     lines = []
     for place in deepest[:MOST_LINES]:
@@ -65,6 +69,14 @@ def _place(detail: ErrorDetails, data: Any) -> Place:
     if detail["type"] in {"missing", "node_kind"} and place[-1:] != [detail["loc"][-1]]:
         place.append(detail["loc"][-1])
     return tuple(place)
+
+
+def named_place(text: str, owner: type[Component] | None) -> tuple[Place, str]:
+    """The place in ``owner`` that a message begins with, as ``a.b: ...`` or ``a.b = value: ...``, and what follows; else (), and all."""
+    found = re.match(r"(\w+(?:\.\w+)*)(?: = [^:]*)?: ", text)
+    if found is None or owner is None or (parts := found[1].split("."))[0] not in owner.model_fields:
+        return (), text
+    return tuple(int(part) if part.isdecimal() else part for part in parts), text[found.end() :]
 
 
 _NOTHING: Final = object()

@@ -185,12 +185,17 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def blame(place: Place, overrides: Mapping[Place, Any]) -> str:
     """In words, the overrides that an error at ``place`` comes from."""
-    if place in overrides:
-        return "override"
-    return "after override " + ", ".join(f"{dotted(path)}={shown(overrides[path])}" for path in culprits(place, overrides))
+    found = culprits(place, overrides)
+    return "override" if found == [place] else "after override " + ", ".join(f"{dotted(path)}={shown(overrides[path])}" for path in found)
 
 
 def culprits(place: Place, overrides: Mapping[Place, Any]) -> list[Place]:
-    """The override that an error at ``place`` comes from: the longest path around or inside it, else all of them."""
-    related = [path for path in overrides if place[: len(path)] == path or path[: len(place)] == place]
-    return [max(related, key=len)] if related else list(overrides)
+    """The overrides that an error at ``place`` may come from: the nearest around it and those inside it, else all of them."""
+    return _related(place, overrides) or list(overrides)
+
+
+def _related(place: Place, overrides: Mapping[Place, Any]) -> list[Place]:
+    scopes = {path: path[:-1] if path[-1] == "kind" else path for path in overrides}  # a new kind brings a whole new node
+    around = [path for path, scope in scopes.items() if place[: len(scope)] == scope]
+    inside = [path for path in overrides if path not in around and path[: len(place)] == place]
+    return [*([max(around, key=lambda path: len(scopes[path]))] if around else []), *inside]

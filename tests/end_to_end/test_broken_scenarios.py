@@ -58,7 +58,7 @@ BROKEN = {
     "pruning ratio of one": ("round: {prune_max: 1.0}", ["round.prune_max = 1.0: must be >= 0 and < 1"]),
     "threshold of zero": ("round: {latency_threshold: 0}", ["round.latency_threshold = 0: must be > 0"]),
     "no site": ("sites: []", ["must be a list of at least one site"]),
-    "two sites": ("sites: [{x_m: 1}, {x_m: 2}]", ["uplink.kind: several sites need an uplink that hands out blocks: allocated"]),
+    "two sites": ("uplink: {kind: ideal}\nsites: [{x_m: 1}, {x_m: 2}]", [':1:16: uplink.kind = "ideal": several sites need an uplink that hands out blocks: allocated']),
     "carrier outside the model": ("channel: {pathloss: {kind: uma, carrier_hz: 3.5}}", ["channel.pathloss.carrier_hz = 3.5: must be >= ", "Hz"]),
     "missing data": (
         "learning: {kind: federated, dataset: {kind: fashion_mnist, folder: not/there}}",
@@ -127,6 +127,24 @@ def test_no_file(path, words, verb, folder):
 def test_a_broken_override(setting, words, folder):
     Path("good.yaml").write_text("seed: 1")
     assert words in complaint("run", "good.yaml", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("settings", "blamed"),
+    [
+        (["area.wrap_around=true", "channel.pathloss.carrier_hz=3e9"], "override: area.wrap_around = true: needs 7 sites"),
+        (["mobility={kind: random_waypoint, speed_min_m_s: 5}", "mobility.speed_max_m_s=1", "seed=4"],
+         'after override mobility={"kind": "random_waypoint", "speed_min_m_s": 5}, mobility.speed_max_m_s=1: mobility: '),
+        (["mobility.kind=random_waypoint", "mobility.speed_min_m_s=50", "rounds=3"],
+         'after override mobility.kind="random_waypoint", mobility.speed_min_m_s=50: mobility: '),
+        (["learning.kind=federated", "learning.partition.kind=classes_per_device", "learning.partition.classes=11"],
+         "override: learning.partition.classes = 11: the data have 10 classes"),
+    ],
+)  # fmt: skip
+def test_the_overrides_that_are_to_blame(settings, blamed, folder):
+    Path("good.yaml").write_text("learning: {kind: none}")
+    found = complaint("run", "good.yaml", *(f"--set={setting}" for setting in settings))
+    assert found.startswith(f"cosim: error: good.yaml: {blamed}")
 
 
 @pytest.mark.parametrize(("option", "words"), [("--seed=-1", "override: seed = -1"), ("--rounds=0", "override: rounds = 0: must be >= 1")])
