@@ -8,16 +8,14 @@ import os
 import shutil
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosim.errors import CosimError, RunError, SimulationError
-from cosim.net.subbands import band_of
-from cosim.net.world import World
 from cosim.rng import Streams
 from cosim.scenario import Scenario
 from cosim.simulation import Parts, Simulation, Threshold
+from cosim.start import start_world
 from cosim.trace.checkpoint import load_checkpoint, save_checkpoint
 from cosim.trace.files import make_directory, replace_atomically
 from cosim.trace.manifest import fingerprint, scenario_digest, write_manifest
@@ -29,7 +27,6 @@ from cosim.watchdog import LIMIT_S, Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cosim.net.many_sites import ManySites
     from cosim.trace.checkpoint import Arrays
     from cosim.trace.manifest import RunStatus
     from cosim.trace.schema import TableName
@@ -48,7 +45,7 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         devices=scenario.devices,
         sites=scenario.sites,
         cells=scenario.cells,
-        world=build_world(scenario),
+        world=start_world(scenario),
         fading=scenario.channel.fading,
         compute=scenario.compute,
         uplink=scenario.uplink,
@@ -69,32 +66,6 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         record_events=scenario.trace.events,
         radio_interval_s=scenario.trace.radio_interval_s,
     )
-
-
-def build_world(scenario: Scenario) -> World | ManySites:
-    """The world of this scenario alone: no learner, no allocator. Raises ScenarioError where its parts do not fit."""
-    streams, area, devices = Streams(scenario.seed), scenario.area, scenario.devices
-    around = partial(
-        World,
-        streams=streams,
-        area=area,
-        devices=devices,
-        mobility=scenario.mobility,
-        channel=scenario.channel,
-        compute=scenario.compute,
-        availability=scenario.availability,
-        band=band_of(scenario.uplink),
-    )
-    if len(scenario.sites) == 1:
-        return around(site=scenario.sites[0])
-    from cosim.net.many_sites import ManySites
-    from cosim.net.shared_motion import SharedMotion
-    from cosim.net.wrap import Torus
-
-    torus = Torus.of(scenario.sites) if area.wrap_around else None
-    motion = SharedMotion(scenario.mobility.start((area.width_m, area.height_m), devices.count, streams), torus)
-    worlds = [around(site=site, site_index=index, motion=motion, torus=torus) for index, site in enumerate(scenario.sites)]
-    return ManySites(worlds, scenario.cells.handover, devices.count)
 
 
 def run(

@@ -83,8 +83,8 @@ def run(
 ) -> None:
     """Simulate a scenario; print where the results are, and a summary."""
     with console.reporting(quiet=quiet, debug=debug):
-        chosen = _load(scenario, settings or [], seed=seed, rounds=rounds)
-        with _claimed(out or _free_directory(scenario, chosen.seed)) as directory:
+        wanted = _loaded(scenario, settings or [], seed=seed, rounds=rounds)
+        with wanted as chosen, _claimed(out or _free_directory(scenario, chosen.seed)) as directory:
             from cosim.build import run as simulate
 
             if not quiet:
@@ -129,14 +129,17 @@ def check(
     run_directory: Annotated[Path | None, typer.Option("--run", metavar="DIR", help="A run directory instead.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Validate a scenario or a run directory, and do nothing else."""
+    """Tell whether a scenario can start, or a run directory is whole; nothing is simulated."""
     if (scenario is None) == (run_directory is None):
         raise typer.BadParameter("name either a scenario or --run DIR")
     with console.reporting(debug=debug):
         if run_directory is not None:
             _check_run(run_directory)
         else:
-            _check_scenario(str(scenario))
+            from cosim import start
+
+            with _loaded(str(scenario), []) as chosen:
+                start.check(chosen)
         typer.echo(f"{run_directory or scenario}: good")
 
 
@@ -236,11 +239,11 @@ def channel(
     if not (0 < step_s < float("inf") and 0 < duration_s < float("inf")):
         raise typer.BadParameter("--duration and --step must be positive")
     with console.reporting(debug=debug):
-        chosen = _load(scenario, settings or [], seed=seed)
         from cosim import probe
 
-        probe.check_target(out)
-        samples = probe.sample(chosen, device, duration_s=duration_s, step_s=step_s)
+        with _loaded(scenario, settings or [], seed=seed) as chosen:
+            probe.check_target(out)
+            samples = probe.sample(chosen, device, duration_s=duration_s, step_s=step_s)
         try:
             probe.write(samples, out, f"{Path(scenario).stem}, seed {chosen.seed}, device {device}")
         except OSError as error:
@@ -259,12 +262,12 @@ def data(
 ) -> None:
     """Show who has how many images of which class; nothing is simulated or trained."""
     with console.reporting(debug=debug):
-        chosen = _load(scenario, settings or [], seed=seed)
         from cosim import probe
 
-        if out is not None:
-            probe.check_target(out)
-        table = probe.partition_table(chosen)
+        with _loaded(scenario, settings or [], seed=seed) as chosen:
+            if out is not None:
+                probe.check_target(out)
+            table = probe.partition_table(chosen)
         names = [str(name) for name in table.columns]
         shown = names if len(names) <= 23 else names[:3]
         console.table(tuple(shown), [tuple(map(str, row)) for row in table[shown].to_numpy().tolist()])
@@ -336,19 +339,18 @@ def schema(*, debug: Debug = False) -> None:
         typer.echo(json.dumps(listing.schema(), indent=2))
 
 
-def _load(path: str, settings: list[str], **options: int | None) -> Scenario:
-    from cosim.scenario import Scenario, parse_override
+@contextlib.contextmanager
+def _loaded(path: str, settings: list[str], **options: int | None) -> Iterator[Scenario]:
+    """The scenario; what its parts refuse when they start is told with its place in the file, or its overrides."""
+    from cosim.scenario import Scenario, located, parse_override
 
     overrides: dict[str, Any] = dict(parse_override(text) for text in settings)
     overrides |= {name: value for name, value in options.items() if value is not None}
-    return Scenario.load(path, overrides)
-
-
-def _check_scenario(path: str) -> None:
-    from cosim.net.files import check_traces
-
-    chosen = _load(path, [])
-    check_traces(chosen.mobility, (chosen.area.width_m, chosen.area.height_m), chosen.devices.count)
+    chosen = Scenario.load(path, overrides)
+    try:
+        yield chosen
+    except ScenarioError as error:
+        raise ScenarioError(located(str(error), path, overrides)) from error
 
 
 def _check_run(directory: Path) -> None:

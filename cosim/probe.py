@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from cosim.build import build_world
 from cosim.errors import CosimError
 from cosim.rng import Streams
+from cosim.start import start_world
 from cosim.units import THERMAL_NOISE_DBM_HZ, to_db
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def sample(scenario: Scenario, device: int, *, duration_s: float, step_s: float)
     rows = int(np.ceil(duration_s / step_s - 1e-9))
     if not 1 <= rows <= _ROWS_MAX:
         raise CosimError(f"--duration {duration_s:g} s in steps of {step_s:g} s is {rows} rows; must be 1 to {_ROWS_MAX}")
-    world, times, ids = build_world(scenario), np.asarray(np.arange(rows) * step_s), np.array([device])
+    world, times, ids = start_world(scenario), np.asarray(np.arange(rows) * step_s), np.array([device])
     where, gain_db = world.large_scale(times, ids), to_db(world.gain(times, ids)[:, 0])
     site = world.serving(times, ids)[:, 0]
     noise_figure_db = np.array([each.noise_figure_db for each in scenario.sites])[site]
@@ -78,15 +78,13 @@ def partition_table(scenario: Scenario) -> pd.DataFrame:
 
     from cosim.learn.federated import Federated
 
-    learning, devices = scenario.learning, scenario.devices.count
+    learning = scenario.learning
     if not isinstance(learning, Federated):
         raise CosimError("learning: the scenario has no data: only learning.kind federated deals data to devices")
-    data = learning.dataset.load()
-    shares = learning.partition.deal(data, devices, Streams(scenario.seed))
-    labels = (shares.data or data).train_labels
-    counts = np.array([np.bincount(labels[share], minlength=learning.dataset.classes) for share in shares.train])
+    data, shares = learning.deal(scenario.devices.count, Streams(scenario.seed))
+    counts = np.array([np.bincount(data.train_labels[share], minlength=learning.dataset.classes) for share in shares.train])
     table = pd.DataFrame(counts, columns=[f"class_{label}" for label in range(counts.shape[1])])
-    table.insert(0, "device", np.arange(devices))
+    table.insert(0, "device", np.arange(len(table)))
     table.insert(1, "samples", counts.sum(axis=1))
     table.insert(2, "test_samples", [len(share) for share in shares.test])
     return table

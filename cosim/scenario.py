@@ -21,7 +21,7 @@ from cosim.component import Component, quantity
 from cosim.document import Document, Place, dotted, parse, read, shown
 from cosim.errors import ScenarioError
 from cosim.interfaces import CSI, Allocator, Availability, Compute, Learning, Mobility, Selection, Uplink
-from cosim.messages import Where, explain
+from cosim.messages import Where, explain, named_place
 from cosim.net.backhaul import Network
 from cosim.net.cells import Cells, check_uplink, check_wrap_around
 from cosim.net.channel import Channel
@@ -97,12 +97,13 @@ class Scenario(Component):
         return sites
 
     @model_validator(mode="after")
-    def _cells_fit(self) -> Self:
-        """What one section says of the sites must fit what the others do."""
+    def _sections_fit(self) -> Self:
+        """What one section says must fit what the others do."""
         checks: dict[str, Callable[[], None]] = {
             "network": lambda: self.network.check(len(self.sites)),
             "uplink.kind": lambda: check_uplink(self.uplink, len(self.sites)),
             "area.wrap_around": lambda: check_wrap_around(self.area, self.sites, self.mobility),
+            "devices.power_control.alpha": self._check_powers,
         }
         for where, check in checks.items():
             try:
@@ -110,6 +111,16 @@ class Scenario(Component):
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from None
         return self
+
+    def _check_powers(self) -> None:
+        control, budget_j = self.devices.power_control, self.round.energy.budget_j
+        if control is None or control.alpha == 1 or budget_j is None:
+            return
+        from cosim.alloc.kkt_energy import KKTEnergy
+
+        if isinstance(self.allocator, KKTEnergy):
+            # pydantic turns a ValueError into a message
+            raise ValueError("must be 1 where allocator kkt_energy chooses powers within round.energy.budget_j")  # noqa: TRY004
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
@@ -181,6 +192,16 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ScenarioError(f"--set {shown(text)}: must be written path=value, such as uplink.bandwidth_hz=5e6")
     document: Document = parse(value, f"--set {name.strip()}")
     return name.strip(), document.data
+
+
+def located(text: str, path: str | Path, overrides: Mapping[str, Any]) -> str:
+    """A message that begins with a place in the scenario, led by where that stands in the file, or by the overrides of it."""
+    place, _ = named_place(text, Scenario)
+    if not place:
+        return text
+    chosen = {override.place_of(name): value for name, value in overrides.items()}
+    document = read(path)
+    return f"{document.name}: {blame(place, chosen)}: {text}" if _related(place, chosen) else f"{document.where(place)}: {text}"
 
 
 def blame(place: Place, overrides: Mapping[Place, Any]) -> str:

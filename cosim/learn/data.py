@@ -147,7 +147,7 @@ def _in_folder(folder: Path | None, *, needed: bool = True) -> list[Path]:
     found = [next((path for path in (folder / name, folder / name.removesuffix(".gz")) if path.is_file()), None) for name in FILES]
     if None in found and needed:
         missing = FILES[found.index(None)]
-        raise ScenarioError(f"dataset.folder = {folder}: has no file {missing}; needed, with .gz or without: {', '.join(FILES)}")
+        raise ScenarioError(f"learning.dataset.folder = {folder}: has no file {missing}; needed, with .gz or without: {', '.join(FILES)}")
     return [] if None in found else [path for path in found if path is not None]
 
 

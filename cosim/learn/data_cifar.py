@@ -59,7 +59,7 @@ class CIFAR10(Component):
         if (self.folder / ARCHIVE).is_file():
             return self.folder / ARCHIVE
         raise ScenarioError(
-            f"dataset.folder = {self.folder}: has neither {ARCHIVE} nor all of {', '.join((*TRAIN_FILES, TEST_FILE))}"
+            f"learning.dataset.folder = {self.folder}: has neither {ARCHIVE} nor all of {', '.join((*TRAIN_FILES, TEST_FILE))}"
             " (the binary version; the Python version holds pickles and is not read)"
         )
 

@@ -54,11 +54,11 @@ class NPZ(Component):
             with np.load(self.file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in (*NEEDED, *GROUPS) if name in arrays.files}
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ScenarioError(f"dataset.file = {self.file}: cannot be read: {error}") from error
+            raise ScenarioError(f"learning.dataset.file = {self.file}: cannot be read: {error}") from error
         train, test = (_as_images(found[f"{which}_images"], self.channels) for which in ("train", "test"))
         for images, which in ((train, "train_images"), (test, "test_images")):
             if not np.isfinite(images).all():
-                raise ScenarioError(f"dataset.file = {self.file}: {which} contains NaN or infinite values")
+                raise ScenarioError(f"learning.dataset.file = {self.file}: {which} contains NaN or infinite values")
         axes = (0,) if found["train_images"].ndim == 2 else (0, 2, 3)
         mean, deviation = train.mean(axis=axes, keepdims=True, dtype=np.float64), train.std(axis=axes, keepdims=True, dtype=np.float64)
         scale = np.where(deviation > 0, deviation, 1.0)

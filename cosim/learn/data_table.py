@@ -67,7 +67,7 @@ class Table(Component):
             labels = _codes(table, self.label, self.file)
             groups = _codes(table, self.group, self.file) if self.group else None
         except ValueError as error:
-            raise ScenarioError(f"dataset.file = {error}") from error
+            raise ScenarioError(f"learning.dataset.file = {error}") from error
         test = _test_rows(labels if groups is None else groups, self.test_fraction)
         mean, deviation = values[~test].mean(axis=0), values[~test].std(axis=0)
         images = ((values - mean) / np.where(deviation > 0, deviation, 1.0)).astype(np.float32)[:, None, None, :]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cosim.catalog import Node, default
 from cosim.component import Component, quantity
-from cosim.learn.roles import Aggregator, Codec, Dataset, Model, Partition, Pruner, ServerOptimizer, Trainer
+from cosim.learn.roles import Aggregator, Codec, Dataset, ImageData, Model, Partition, Pruner, ServerOptimizer, Shares, Trainer
 from cosim.learn.split import Parts, Split
 from cosim.rng import Streams
 
@@ -53,6 +53,12 @@ class Federated(Component):
     def parts(self) -> Parts:
         """The model cut in its shared and its personal part. Raises ValueError where that cannot be."""
         return Parts.of(self.model.network(self.dataset.image_shape, self.dataset.classes), self.split)
+
+    def deal(self, devices: int, streams: Streams) -> tuple[ImageData, Shares]:
+        """The data as devices see them, and who has which. Raises ScenarioError where they cannot be had or dealt."""
+        data = self.dataset.load()
+        shares = self.partition.deal(data, devices, streams)
+        return shares.data or data, shares
 
     def start(self, devices: int, streams: Streams, *, workers: int, servers: int = 1) -> FederatedLearner:
         """Load and deal the data, initialise the model; ``workers`` training threads, any number giving the same bits."""

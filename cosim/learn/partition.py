@@ -196,5 +196,5 @@ def _take(labels: IntArray, hands: IntArray, quota: IntArray, streams: Streams, 
 def _cycle(indices: IntArray, count: int, streams: Streams, *key: int) -> IntArray:
     """The first ``count`` of a random permutation of ``indices`` that is repeated without end."""
     if len(indices) == 0:
-        raise ScenarioError("partition: the data have no image of a class that is to be dealt")
+        raise ScenarioError("learning.partition: the data have no image of a class that is to be dealt")
     return streams.generator("data", *key).permutation(indices)[np.arange(count) % len(indices)]

@@ -32,13 +32,13 @@ class Groups(Component):
         """Indices of each device's samples. Raises ScenarioError if there are no groups, too few, or one without samples."""
         if data.train_groups is None or data.test_groups is None:
             raise ScenarioError(
-                "partition.kind groups: the data have no groups; needed: dataset.kind table with a column named in dataset.group,"
-                " or dataset.kind npz with arrays train_groups and test_groups"
+                "learning.partition.kind: the data have no groups; needed: dataset.kind table with a column"
+                " named in dataset.group, or dataset.kind npz with arrays train_groups and test_groups"
             )
         names = np.unique(np.concatenate([data.train_groups, data.test_groups]))
         if devices * self.groups_per_device > len(names):
             raise ScenarioError(
-                f"partition.groups_per_device = {self.groups_per_device}: {devices} devices need"
+                f"learning.partition.groups_per_device = {self.groups_per_device}: {devices} devices need"
                 f" {devices * self.groups_per_device} groups, the data have {len(names)}; lower devices.count or groups_per_device"
             )
         order = streams.generator("data", _GROUPS).permutation(names)[: devices * self.groups_per_device]
@@ -49,7 +49,7 @@ class Groups(Component):
         by_group = np.argsort(groups, kind="stable")
         begins, ends = np.searchsorted(groups[by_group], order, "left"), np.searchsorted(groups[by_group], order, "right")
         if (empty := begins == ends).any():
-            raise ScenarioError(f"partition.kind groups: group {order[empty][0]} has no {which} sample")
+            raise ScenarioError(f"learning.partition.kind: group {order[empty][0]} has no {which} sample")
         pieces = [by_group[begin:end] for begin, end in zip(begins, ends, strict=True)]
         step = self.groups_per_device
         return tuple(np.concatenate(pieces[first : first + step]) for first in range(0, len(pieces), step))

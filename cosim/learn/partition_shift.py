@@ -44,7 +44,9 @@ class FeatureShift(Component):
     def deal(self, data: ImageData, devices: int, streams: Streams) -> Shares:
         """The shares of ``of``, and the images as the devices see them."""
         if self.rotation_deg and min(data.train_images.shape[2:]) == 1:
-            raise ScenarioError(f"partition.rotation_deg = {self.rotation_deg:g}: samples without height cannot be turned; set it to 0")
+            raise ScenarioError(
+                f"learning.partition.rotation_deg = {self.rotation_deg:g}: samples without height cannot be turned; set it to 0"
+            )
         shares = self.of.deal(data, devices, streams)
         source = data if shares.data is None else shares.data
         decks, rng = -(-devices // self.domains), streams.generator("data", _DOMAINS)

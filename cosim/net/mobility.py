@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, model_validator
 
 from cosim.component import Component, quantity
-from cosim.errors import ScenarioError
+from cosim.errors import ScenarioError, counted
 from cosim.interfaces import Motion
 from cosim.net.timeline import Timeline
 from cosim.net.trips import TRIPS, motion_along
@@ -44,7 +44,7 @@ class Static(Component):
         if self.positions_m is None:
             return StaticTrajectories(streams.uniform("placement", 2 * devices).reshape(devices, 2) * np.array(extent_m))
         if len(self.positions_m) != devices:
-            raise ScenarioError(f"mobility.positions_m: {len(self.positions_m)} positions for {devices} devices")
+            raise ScenarioError(f"mobility.positions_m: {counted(len(self.positions_m), 'position')} for {counted(devices, 'device')}")
         positions = np.array(self.positions_m, dtype=np.float64)
         outside = ((positions < 0.0) | (positions > np.array(extent_m))).any(axis=1)
         if outside.any():

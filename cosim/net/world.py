@@ -277,4 +277,4 @@ class World:
         try:
             self._pathloss.loss_db(self._least_m, los=False, height_site_m=self._site.height_m, height_device_m=self._devices.height_m)
         except ValueError as error:
-            raise ScenarioError(f"channel.pathloss does not fit the antenna heights: {error}") from error
+            raise ScenarioError(f"channel.pathloss: does not fit the antenna heights: {error}") from error

@@ -59,10 +59,54 @@ BROKEN = {
     "threshold of zero": ("round: {latency_threshold: 0}", ["round.latency_threshold = 0: must be > 0"]),
     "no site": ("sites: []", ["must be a list of at least one site"]),
     "two sites": ("uplink: {kind: ideal}\nsites: [{x_m: 1}, {x_m: 2}]", [':1:16: uplink.kind = "ideal": several sites need an uplink that hands out blocks: allocated']),
+    "power control beside an energy budget": (
+        "round: {energy: {budget_j: 1}}\nallocator: {kind: kkt_energy}\ndevices: {power_control: {alpha: 0.8}}",
+        [":3:34: devices.power_control.alpha = 0.8: must be 1 where allocator kkt_energy chooses powers"],
+    ),
     "carrier outside the model": ("channel: {pathloss: {kind: uma, carrier_hz: 3.5}}", ["channel.pathloss.carrier_hz = 3.5: must be >= ", "Hz"]),
     "missing data": (
         "learning: {kind: federated, dataset: {kind: fashion_mnist, folder: not/there}}",
         ['learning.dataset.folder = "not/there": no such file or folder: '],
+    ),
+}  # fmt: skip
+
+SERIES = """learning:
+  kind: federated
+  model: {kind: mlp}
+  dataset: {kind: table, file: series.csv, label: class, group: place}
+"""
+UNFIT = {
+    "positions of other devices": (
+        "devices: {count: 3}\nmobility: {kind: static, positions_m: [[1, 2]]}",
+        "unfit.yaml:2:39: mobility.positions_m: 1 position for 3 devices",
+    ),
+    "a position outside the area": (
+        "devices: {count: 1}\nmobility: {kind: static, positions_m: [[1, 2000]]}",
+        "unfit.yaml:2:39: mobility.positions_m: [1, 2000] m is outside the area of 1000 m x 1000 m",
+    ),
+    "blocks larger than the area": ("mobility: {kind: manhattan, block_m: 5000}", "unfit.yaml:1:38: mobility.block_m: 5000 m does not fit"),
+    "groups larger than the area": ("mobility: {kind: group, radius_m: 500}", "unfit.yaml:1:35: mobility.radius_m: a group of radius 500 m"),
+    "a trace outside the area": (
+        "devices: {count: 1}\nmobility: {kind: recorded, file: far.csv}",
+        "far.csv:2: column x_m: 9000 m is outside the area of 1000 m x 1000 m",
+    ),
+    "a network larger than the area": (
+        "area: {width_m: 100, height_m: 100}\nmobility: {kind: sumo}",
+        "unfit.yaml:2:11: mobility: the network",
+    ),
+    "no K factor": (
+        "channel: {fading: {kind: rician}, pathloss: {kind: free_space}}",
+        "unfit.yaml:1:19: channel.fading.k_db: give a value in dB; FreeSpace has no K factor of its own",
+    ),
+    "heights outside the model": ("devices: {height_m: 100}", "unfit.yaml:1:1: channel.pathloss: does not fit the antenna heights"),
+    "no groups": ("learning: {kind: federated, partition: {kind: groups}}", "unfit.yaml:1:47: learning.partition.kind: the data have no groups"),
+    "more devices than groups": (
+        SERIES + "  partition: {kind: groups}\ndevices: {count: 3}",
+        "unfit.yaml:5:14: learning.partition.groups_per_device = 1: 3 devices need 3 groups, the data have 2",
+    ),
+    "series that should turn": (
+        SERIES + "  partition: {kind: feature_shift}",
+        "unfit.yaml:5:14: learning.partition.rotation_deg = 270: samples without height cannot be turned; set it to 0",
     ),
 }  # fmt: skip
 
@@ -95,6 +139,19 @@ def test_a_broken_file(name, verb, folder):
     assert found.startswith("cosim: error: broken.yaml:")
     for word in words:
         assert word in found
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--quiet"]], ids=["check", "run"])
+@pytest.mark.parametrize("name", UNFIT)
+def test_parts_that_do_not_fit(name, command, folder):
+    """Known only when they start, from the area, the devices, a trace or the data."""
+    if name == "a network larger than the area":
+        pytest.importorskip("libsumo")
+    Path("far.csv").write_text("t_s,device,x_m,y_m\n0,0,9000,1\n")
+    Path("series.csv").write_text("x,y,class,place\n" + "".join(f"{i},{i},{i % 2},{'ab'[i // 10]}\n" for i in range(20)))
+    content, words = UNFIT[name]
+    Path("unfit.yaml").write_text(content)
+    assert words in complaint(*command, "unfit.yaml")
 
 
 @pytest.mark.parametrize("verb", ["check", "run"])

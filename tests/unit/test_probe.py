@@ -8,13 +8,13 @@ import pytest
 from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
-from cosim.build import build_world
 from cosim.cli import app
 from cosim.errors import CosimError
 from cosim.plot.partition import partition
 from cosim.probe import check_target, partition_table, sample, write, write_partition
 from cosim.rng import Streams
 from cosim.scenario import Scenario
+from cosim.start import start_world
 
 SMALL = Path(__file__).parents[2] / "scenarios" / "small_5dev.yaml"
 
@@ -22,7 +22,7 @@ SMALL = Path(__file__).parents[2] / "scenarios" / "small_5dev.yaml"
 def test_samples_are_the_worlds():
     scenario = Scenario.load(SMALL)
     samples = sample(scenario, 3, duration_s=2.0, step_s=0.25)
-    world, times = build_world(scenario), np.arange(8) * 0.25
+    world, times = start_world(scenario), np.arange(8) * 0.25
     assert list(samples.columns) == ["t_s", "x_m", "y_m", "speed_m_s", "gain_db", "mean_gain_db", "snr_db", "los"]
     np.testing.assert_array_equal(samples["t_s"], times)
     np.testing.assert_allclose(10 ** (samples["gain_db"] / 10), world.gain(times, np.array([3]))[:, 0], rtol=1e-12)

@@ -86,10 +86,10 @@ def test_outage_takes_each_device_its_own_margin_off():
 
 
 def test_the_world_spreads_more_the_slower_the_fading_and_the_farther_the_drift(tmp_path):
-    from cosim.build import build_world
+    from cosim.start import start_world
 
     (tmp_path / "s.yaml").write_text("mobility: {kind: random_waypoint, speed_min_m_s: 5.0, speed_max_m_s: 15.0, pause_max_s: 0.0}\n")
-    world, ids = build_world(Scenario.load(tmp_path / "s.yaml")), np.arange(10)
+    world, ids = start_world(Scenario.load(tmp_path / "s.yaml")), np.arange(10)
     short, long, late = (world.spread(2.0, lag, window, ids) for lag, window in ((0.0, 0.5), (0.0, 5.0), (5.0, 0.5)))
     assert np.all(short.fading_variance > long.fading_variance)
     assert np.all(short.fading_variance == late.fading_variance)

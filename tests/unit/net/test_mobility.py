@@ -29,7 +29,7 @@ def test_static_positions_are_uniform_and_independent_of_the_number_of_devices()
 
 
 def test_static_positions_must_fit():
-    with pytest.raises(ScenarioError, match="1 positions for 2 devices"):
+    with pytest.raises(ScenarioError, match="1 position for 2 devices"):
         Static(positions_m=[[1.0, 2.0]]).start(AREA, 2, Streams(1))
     with pytest.raises(ScenarioError, match=r"\[1, 500\] m is outside the area"):
         Static(positions_m=[[1.0, 500.0]]).start(AREA, 1, Streams(1))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import cosim
-from cosim.build import build_world
 from cosim.net.outage import Outage
 from cosim.rng import Streams
+from cosim.start import start_world
 
 
 def test_share_and_length_of_outages():
@@ -23,8 +23,8 @@ def test_share_and_length_of_outages():
 @pytest.mark.parametrize("fading", ["jakes", "tdl"])
 def test_a_dead_link_has_no_gain_and_its_mean_gain_does_not_know(fading):
     overrides = {"devices.count": 6, "channel.outage": {"mean_up_s": 3.0, "mean_down_s": 3.0}, "channel.fading": {"kind": fading}}
-    world = build_world(cosim.Scenario.load("scenarios/small_5dev.yaml", overrides=overrides))
-    without = build_world(cosim.Scenario.load("scenarios/small_5dev.yaml", overrides={**overrides, "channel.outage": None}))
+    world = start_world(cosim.Scenario.load("scenarios/small_5dev.yaml", overrides=overrides))
+    without = start_world(cosim.Scenario.load("scenarios/small_5dev.yaml", overrides={**overrides, "channel.outage": None}))
     times, ids = np.arange(0.0, 20.0, 0.5), np.arange(6)
     gain, dead = world.gain(times, ids), world.gain(times, ids) == 0
     assert 0.2 < dead.mean() < 0.8

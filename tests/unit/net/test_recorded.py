@@ -11,9 +11,6 @@ from pydantic import ValidationError
 
 from cosim.errors import ScenarioError
 from cosim.net.availability import Always, OnOff, WhilePresent
-from cosim.net.files import check_traces
-from cosim.net.group import Group
-from cosim.net.mobility import Static
 from cosim.net.recorded import Recorded
 from cosim.rng import Streams
 
@@ -159,18 +156,6 @@ def test_parquet_names_row_and_column(tmp_path):
     good.drop(columns="device").to_parquet(path)
     with pytest.raises(ScenarioError, match="column device is missing"):
         started(path, 1)
-
-
-def test_a_check_reads_the_trace_of_a_mobility_and_of_a_groups_leader(tmp_path):
-    (tmp_path / "t.csv").write_text(HEAD + "0,1,2,3\n1,1,two,3\n")
-    wrong = Recorded(file=tmp_path / "t.csv")
-    for mobility in (wrong, Group(leader=wrong)):
-        with pytest.raises(ScenarioError, match=r"t\.csv:3: column x_m is 'two'"):
-            check_traces(mobility, AREA, 1)
-    with pytest.raises(ScenarioError, match=r"holds 2 devices, devices\.count is 3"):
-        check_traces(Recorded(file=write(tmp_path, "csv")), AREA, 3)
-    check_traces(Group(groups=2, leader=Recorded(file=write(tmp_path, "csv"))), AREA, 50)
-    check_traces(Static(), AREA, 50)
 
 
 def test_text_is_read_without_pandas(tmp_path):
