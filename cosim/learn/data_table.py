@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import model_validator
 
 from cosim.component import Component, ScenarioPath, quantity
-from cosim.errors import ScenarioError, did_you_mean
+from cosim.errors import ScenarioError, counted, did_you_mean
 from cosim.interfaces import FloatArray, IntArray
 from cosim.learn.roles import ImageData
 from cosim.rng import Streams
@@ -153,15 +153,23 @@ def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
         raise ValueError(f"{path}: cannot be read: {_first_line(error)}") from error
 
 
+def _column(table: pa.Table, name: str, path: Path) -> pa.ChunkedArray:
+    """A column without missing values; empty text, as a CSV file has it for want of a value, is one. Raises ValueError."""
+    column = table.column(name)
+    cells = column.to_pylist() if column.null_count or column.type == "string" else ()
+    missing = [row for row, value in enumerate(cells) if value is None or value == ""]
+    if missing:
+        values = counted(len(missing), "missing value")
+        raise ValueError(f"{path}: column {name!r} has {values}, the first in row {missing[0]}; fill or drop them")
+    return column
+
+
 def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
     """A feature column as float64. Raises ValueError naming column and row."""
-    column = table.column(name)
-    if column.null_count:
-        row = column.is_null().to_numpy().argmax()
-        raise ValueError(f"{path}: column {name!r} has {column.null_count} missing values, the first in row {row}; fill or drop them")
-    values = column.to_numpy()
+    values = _column(table, name, path).to_numpy()
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: feature column {name!r} holds {column.type}, must hold numbers; name the columns in dataset.features")
+        kind = table.column(name).type
+        raise ValueError(f"{path}: feature column {name!r} holds {kind}, must hold numbers; name the columns in dataset.features")
     if not np.isfinite(values.astype(np.float64)).all():
         raise ValueError(f"{path}: column {name!r} contains NaN or infinite values")
     return np.asarray(values, np.float64)
@@ -169,10 +177,7 @@ def _numbers(table: pa.Table, name: str, path: Path) -> FloatArray:
 
 def _classes(table: pa.Table, name: str, path: Path) -> list[Any]:
     """Distinct values of a column in ascending order. Raises ValueError for missing values and fractions."""
-    column = table.column(name)
-    if column.null_count:
-        raise ValueError(f"{path}: column {name!r} has {column.null_count} missing values")
-    found = column.unique().to_pylist()
+    found = _column(table, name, path).unique().to_pylist()
     if any(isinstance(value, float) and not value.is_integer() for value in found):
         raise ValueError(f"{path}: column {name!r} holds fractions; labels and groups must be text or whole numbers")
     return sorted(found)

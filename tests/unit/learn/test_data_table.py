@@ -81,10 +81,14 @@ def test_values_that_are_no_numbers_are_told(tmp_path):
     with pytest.raises(ScenarioError, match="feature column 'site' holds string, must hold numbers; name the columns"):
         Table(file=write(tmp_path), label="kind").load()
     holes = FRAME.drop(columns="site").assign(count=FRAME["count"].where(FRAME.index != 7))
-    with pytest.raises(ScenarioError, match=r"column 'count' has 1 missing values, the first in row 7"):
+    with pytest.raises(ScenarioError, match=r"column 'count' has 1 missing value, the first in row 7; fill or drop them"):
         Table(file=write(tmp_path, holes), label="kind").load()
-    with pytest.raises(ValidationError, match="column 'kind' has 1 missing values"):
-        Table(file=write(tmp_path, FRAME.assign(kind=FRAME["kind"].where(FRAME.index != 7)), "y.parquet"), label="kind")
+    for name in ("y.parquet", "y.csv"):
+        with pytest.raises(ValidationError, match="column 'kind' has 1 missing value, the first in row 7"):
+            Table(file=write(tmp_path, FRAME.assign(kind=FRAME["kind"].where(FRAME.index != 7)), name), label="kind")
+        some = FRAME.assign(site=FRAME["site"].where(~FRAME.index.isin([7, 9])))
+        with pytest.raises(ScenarioError, match="column 'site' has 2 missing values, the first in row 7"):
+            Table(file=write(tmp_path, some, name), label="kind", group="site").load()
 
 
 @pytest.mark.parametrize(
