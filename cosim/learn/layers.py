@@ -135,8 +135,11 @@ class Layer:
 def convolution(name: str, input_shape: Shape, filters: int, kernel: int, **rest: Any) -> Layer:
     """A convolution over all extents of (channels, ...). Raises ValueError where nothing would be left of the image."""
     layer = Layer(name=name, weight_shape=(filters, input_shape[0], *(kernel for _ in input_shape[1:])), input_shape=input_shape, **rest)
-    if min((*layer.extents, *layer.output_shape)) < 1:
-        raise ValueError(f"kernel {kernel} is too large for images of {' x '.join(map(str, input_shape[1:]))} pixels at layer {name}")
+    gets, leaves = (" x ".join(map(str, extents)) for extents in (input_shape[1:], layer.extents))
+    if min(layer.extents) < 1:
+        raise ValueError(f"layer {name} gets {gets} values: its kernel of {kernel} is larger")
+    if min(layer.output_shape) < 1:
+        raise ValueError(f"layer {name} gets {gets} values: its kernel of {kernel} leaves {leaves}, too few to pool by {layer.pool}")
     return layer
 
 

@@ -65,7 +65,7 @@ def test_a_document_makes_it_and_it_makes_a_document():
     [
         ({"split": {"personal_layers": 4}}, "allowed: 0 to 3"),
         ({"partition": {"kind": "classes_per_device", "classes": 11}}, "the data have 10 classes"),
-        ({"model": {"kind": "cnn", "kernel": 20}}, "too large for images"),
+        ({"model": {"kind": "cnn", "kernel": 20}}, "layer conv2 gets 4 x 4 values: its kernel of 20 is larger"),
         ({"model": {"kind": "cnn", "filters": [8]}}, "filters"),
         ({"model": {"kind": "mlp", "hidden": [0]}}, "greater than or equal to 1"),
         ({"trainer": {"kind": "sgd", "momentum": 1.0}}, "momentum"),

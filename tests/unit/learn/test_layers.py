@@ -65,5 +65,9 @@ def test_initial_weights_have_the_variance_of_he_and_do_not_depend_on_the_split(
 
 
 def test_images_too_small_for_the_kernel_are_refused():
-    with pytest.raises(ValueError, match="too large for images of 5 x 5"):
+    with pytest.raises(ValueError, match="layer conv1 gets 5 x 5 values: its kernel of 5 leaves 1 x 1, too few to pool by 2"):
         CNN().network((1, 5, 5), 10)
+    with pytest.raises(ValueError, match="layer conv2 gets 3 x 3 values: its kernel of 3 leaves 1 x 1, too few to pool by 2"):
+        CNN(kernel=3).network((1, 8, 8), 10)
+    with pytest.raises(ValueError, match="layer conv2 gets 4 x 4 values: its kernel of 5 is larger"):
+        CNN().network((1, 12, 12), 10)
