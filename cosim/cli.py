@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cosim import __version__, console
-from cosim.errors import CosimError, RunError, ScenarioError, SimulationError
+from cosim.errors import CosimError, RunError, ScenarioError, SimulationError, counted
 from cosim.watchdog import LIMIT_S, end_process
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(
             from cosim.build import run as simulate
 
             if not quiet:
-                console.say(f"simulating {chosen.rounds} rounds with {chosen.devices.count} devices into {directory}")
+                console.say(f"simulating {counted(chosen.rounds, 'round')} with {counted(chosen.devices.count, 'device')} into {directory}")
             try:
                 with console.progress(chosen.rounds, quiet=quiet) as progress:
                     result = simulate(chosen, out=directory, workers=workers, progress=progress, round_limit_s=round_limit_s)
@@ -176,7 +176,7 @@ def study(
         plan = plans.with_until(loaded, precision=precision, metric=metric, most_seeds=most_seeds)
         directory = out or Path("runs", Path(file).stem)
         if not quiet:
-            console.say(f"{len(plan.variants)} variants x {len(plan.seeds)} seeds into {directory}")
+            console.say(f"{counted(len(plan.variants), 'variant')} x {counted(len(plan.seeds), 'seed')} into {directory}")
         with console.study_progress(quiet=quiet) as progress:
             result, failed = run_study(plan, directory, workers=workers, backend=chosen, progress=progress, round_limit_s=round_limit_s)
         typer.echo(f"study directory: {directory}")
@@ -248,7 +248,7 @@ def channel(
             probe.write(samples, out, f"{Path(scenario).stem}, seed {chosen.seed}, device {device}")
         except OSError as error:
             raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
-        typer.echo(f"{len(samples)} samples: {out}")
+        typer.echo(f"{counted(len(samples), 'sample')}: {out}")
 
 
 @app.command()
@@ -276,7 +276,7 @@ def data(
                 probe.write_partition(table, out)
             except OSError as error:
                 raise CosimError(f"--out {out}: cannot be written: {error.strerror}") from error
-            typer.echo(f"{len(table)} devices: {out}")
+            typer.echo(f"{counted(len(table), 'device')}: {out}")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TextIO, TypeAlias
 
 import typer
 
-from cosim.errors import AllocationError, CosimError, CosimWarning, RunError, SimulationError
+from cosim.errors import AllocationError, CosimError, CosimWarning, RunError, SimulationError, counted
 
 if TYPE_CHECKING:
     from cosim.study.execute import Outcome
@@ -176,7 +176,8 @@ def failures(failed: Sequence[Outcome]) -> str:
     """Which runs of a study failed, and why, the first five of them."""
     lines = [f"{ended.variant} seed {ended.seed}: {ended.error}" for ended in failed[:5]]
     more = [f"... and {len(failed) - 5} more"] if len(failed) > 5 else []
-    return "\n".join([f"{len(failed)} runs failed; the same command tries them again", *lines, *more])
+    again = "it" if len(failed) == 1 else "them"
+    return "\n".join([f"{counted(len(failed), 'run')} failed; the same command tries {again} again", *lines, *more])
 
 
 def summary(run: Run) -> list[tuple[str, str]]:

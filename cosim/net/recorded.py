@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from cosim.component import Component, ScenarioPath, quantity
-from cosim.errors import ScenarioError
+from cosim.errors import ScenarioError, counted
 from cosim.interfaces import Motion
 from cosim.net.traces import Samples, read_trace
 
@@ -39,7 +39,7 @@ class Recorded(Component):
         """
         samples = read_trace(self.file)
         if len(samples.names) < devices:
-            raise ScenarioError(f"{self.file}: holds {len(samples.names)} devices, devices.count is {devices}")
+            raise ScenarioError(f"{self.file}: holds {counted(len(samples.names), 'device')}, devices.count is {devices}")
         t_s, x_m, y_m = samples.t_s - self.begin_s, samples.x_m - self.origin_x_m, samples.y_m - self.origin_y_m
         kept = samples.device < devices
         _check_area(samples, kept, x_m, y_m, extent_m)

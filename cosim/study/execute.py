@@ -152,9 +152,9 @@ def _check_usable(directory: Path, plan: Plan) -> Added | None:
     changed += [f"seed {seed}" for seed in before["seeds"] if seed not in plan.seeds and added is None]
     changed += ["the base scenario"] if before["scenario"] != now["scenario"] else []
     if changed:
-        what = ", ".join(changed[:5])
+        what = f"{', '.join(changed[:5])} {'differs' if len(changed) == 1 else 'differ'}"
         raise CosimError(
-            f"--out {directory}: holds another study: {what} differ from this one's; variants and seeds may be added, nothing else changed"
+            f"--out {directory}: holds another study: {what} from this one's; variants and seeds may be added, nothing else changed"
         )
     return added
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from cosim.errors import RunError
+from cosim.errors import RunError, counted
 from cosim.study import layout
 from cosim.study.metrics import Effort, effort
 from cosim.study.plan import Until, name_of
@@ -146,4 +146,5 @@ class Study:
 
     def __repr__(self) -> str:
         done = int(self.runs["finished"].sum())
-        return f"Study({str(self.directory)!r}, {len(self.variants)} variants x {len(self.seeds)} seeds, {done} runs finished)"
+        size = f"{counted(len(self.variants), 'variant')} x {counted(len(self.seeds), 'seed')}"
+        return f"Study({str(self.directory)!r}, {size}, {counted(done, 'run')} finished)"

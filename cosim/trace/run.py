@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from cosim.errors import RunError
+from cosim.errors import RunError, counted
 from cosim.trace import manifest as manifests
 from cosim.trace.schema import TABLE_NAMES, TABLES, Column, TableName
 
@@ -172,5 +172,5 @@ class Run:
         return frame
 
     def __repr__(self) -> str:
-        status, seed = self.manifest.get("status"), self.manifest.get("seed")
-        return f"Run({str(self.directory)!r}, {status}, seed {seed}, {len(self.rounds)} rounds, tables: {', '.join(self.tables)})"
+        status, seed, rounds = self.manifest.get("status"), self.manifest.get("seed"), counted(len(self.rounds), "round")
+        return f"Run({str(self.directory)!r}, {status}, seed {seed}, {rounds}, tables: {', '.join(self.tables)})"

@@ -281,7 +281,7 @@ def test_a_ray_worker_that_dies(folder):
         "{scenario: tiny.yaml, seeds: [1], variants: {good: {}, bad: {allocator: {kind: 'faulty_plugins:Faulty', how: die}}}}"
     )
     done = cosim_command("study", "study.yaml", "--out", "out", "--workers", "1", "--backend", "ray")
-    failed(done, 3, "1 runs failed; the same command tries them again")
+    failed(done, 3, "1 run failed; the same command tries it again")
     assert "bad seed 1: the worker died: " in done.stderr
     check_readable(folder / "out/variant=good/seed=1", 4, "finished")
 

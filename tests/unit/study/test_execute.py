@@ -93,7 +93,7 @@ def test_a_second_call_keeps_what_is_finished_and_adds_what_is_new(here, write, 
 )
 def test_another_study_is_refused(here, write, tmp_path, text, what):
     execute.run_study(plans.load(write(TWO_BY_TWO)), tmp_path / "out")
-    with pytest.raises(CosimError, match=f"holds another study: {what} differ"):
+    with pytest.raises(CosimError, match=f"holds another study: {what} differs from this one's"):
         execute.run_study(plans.load(write(text)), tmp_path / "out")
 
 
