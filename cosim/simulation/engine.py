@@ -244,7 +244,7 @@ class Simulation:
             evaluation = parts.learner.evaluate(record.index, final=final)
             self.state.stopped = parts.stop.reached(record.end_s, evaluation)
         with self._timed("trace"):
-            self.state.open_rows[record.index] = device_rows(parts, record, update, evaluation, self.state.battery_j)
+            self.state.open_rows[record.index] = device_rows(parts, record, evaluation, self.state.battery_j)
             ended = self._enter(record, ~goes_on, update)
             charge(parts, self.state, record.end_s - record.start_s, ended)
             self._trace.append("rounds", round_row(parts, record, ended, update, evaluation))

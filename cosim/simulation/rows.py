@@ -33,11 +33,12 @@ _OUTCOMES: Final = (
     "retransmitted_bits",
     "merged_round",
     "staleness",
+    "train_loss",
 )
 """Columns of the devices table that are known when a work has ended."""
 
 
-def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluation, battery_j: FloatArray) -> Columns:
+def device_rows(parts: Parts, record: Round, evaluation: Evaluation, battery_j: FloatArray) -> Columns:
     """One row per device, chosen or not; what becomes of works is entered as they end, until then they are late."""
     n, works = parts.devices.count, record.works.take(record.begun)
     ids = works.device_ids
@@ -82,7 +83,6 @@ def device_rows(parts: Parts, record: Round, update: Update, evaluation: Evaluat
         "kept_flops": spread(works.flops),
         **{name: np.full(n, np.nan) for name in _OUTCOMES},
         "battery_j": np.where(np.isfinite(battery_j), battery_j, np.nan),
-        "train_loss": update.train_loss.copy(),
         "accuracy": evaluation.accuracy,
         "accuracy_full": evaluation.accuracy_full,
     }
@@ -100,7 +100,7 @@ def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | Non
         **_uploads(works),
         "merged_round": np.where(merged, round_index, np.nan),
         "staleness": np.where(merged, round_index - works.round, np.nan),
-        "train_loss": np.full(len(merged), np.nan) if update is None else update.train_loss[works.device_ids],
+        "train_loss": np.full(len(merged), np.nan) if update is None else np.where(merged, update.train_loss[works.device_ids], np.nan),
     }
 
 
@@ -158,7 +158,8 @@ def energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
 def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluation: Evaluation) -> Columns:
     """The row of a round: what was planned at its beginning, and what became of the works that ended in it."""
     plan = record.plan
-    selected, arrived = len(ended.device_ids), int(record.merged.sum()) - len(update.rejected)
+    aggregated = np.setdiff1d(record.works.device_ids[record.merged], update.rejected)
+    selected, arrived, loss = len(ended.device_ids), len(aggregated), update.train_loss[aggregated]
     spent_j = np.full((2, parts.devices.count), np.nan)
     spent_j[:, ended.device_ids] = list(energies(parts, ended).values())
     accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
@@ -185,7 +186,7 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
         "kept_flops": float(ended.flops.sum()),
         "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
-        "train_loss": _mean(update.train_loss[np.isfinite(update.train_loss)]),
+        "train_loss": _mean(loss[np.isfinite(loss)]),
         "accuracy_mean": _mean(accuracy),
         "accuracy_p10": float(np.quantile(accuracy, 0.1)) if accuracy.size else np.nan,
         "global_accuracy": evaluation.global_accuracy,

@@ -63,3 +63,21 @@ def test_late_devices_keep_their_personal_part(tmp_path):
     assert (run.rounds.devices_arrived == 0).all()
     assert run.rounds.accuracy_mean.iloc[-1] > run.rounds.accuracy_mean.iloc[0]
     assert run.rounds.global_accuracy.notna().all()
+
+
+LATE = {
+    "round__policy": {"kind": "deadline"},
+    "compute": {"kind": "pareto"},
+    "availability": {"kind": "on_off", "mean_on_s": 5, "mean_off_s": 2},
+}
+STALE = {"round__policy": {"kind": "fed_buff", "buffer": 2}}
+
+
+@pytest.mark.parametrize("overrides", [LATE, STALE])
+def test_a_loss_belongs_to_the_update_of_its_row_and_to_the_round_that_took_it(overrides, tmp_path):
+    run = simulate(tmp_path / "run", rounds=6, learning__dataset={"kind": "digits"}, learning__model={"kind": "mlp"}, **overrides)
+    arrived = run.devices[run.devices.status == "arrived"]
+    assert set(run.devices.status) > {"arrived"}
+    assert run.devices.train_loss.notna().equals(run.devices.status == "arrived")
+    mean = arrived.groupby("merged_round").train_loss.mean().reindex(run.rounds["round"])
+    np.testing.assert_allclose(run.rounds.train_loss, mean, rtol=1e-12)
