@@ -46,6 +46,10 @@ STALE_PLAN = (
     "round {} would begin at {:.6g} s, but no device will ever be online again: see availability, devices.battery, or where a "
     "recorded mobility ends"
 )
+NO_TIME = (
+    "round {}, which begins at {:.6g} s, would pass idle and take no time: no device is within reach of the uplink, so a latency threshold "
+    "relative to the unpruned latency is 0 s; give round.latency_threshold in seconds, or see channel and mobility"
+)
 
 
 class Simulation:
@@ -209,8 +213,11 @@ class Simulation:
     def _await(self, record: Round) -> Generator[simpy.Event, None, tuple[float, Decision | None]]:
         """Sleep until the policy says that the round is over; returns when that is, and what it decided."""
         if len(record.works.device_ids) == 0:  # nobody can be served: the round passes idle
-            yield self._until(record.start_s + record.plan.problem.latency_threshold_s)
-            return record.start_s + record.plan.problem.latency_threshold_s, None
+            end_s = record.start_s + record.plan.problem.latency_threshold_s
+            if end_s <= record.start_s:
+                raise SimulationError(NO_TIME.format(record.index, record.start_s))
+            yield self._until(end_s)
+            return end_s, None
         now_s, at_work, planned_s = record.start_s, _at_work(self._parts, record), record.plan.latency_s
         while True:
             decision = self._parts.policy.on_event(_round_state(record, at_work, now_s, planned_s))

@@ -108,7 +108,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
 
     Devices at work of earlier rounds are busy, and their bandwidth is theirs until their updates are merged or lost. A threshold relative
     to the unpruned latency is that of the devices in question: of all who could take part while the selection rule looks at
-    it, then of those it took; of several cells, that of the slowest, since the round waits for all.
+    it, then of those it took, if it took any; of several cells, that of the slowest, since the round waits for all.
 
     Raises AllocationError if the allocator's answer violates a constraint.
     """
@@ -134,8 +134,10 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
         cell: parts.selection.select(problem, parts.streams.generator("selection", *_key(round_index, cell)))
         for cell, problem in problems.items()
     }
-    if not all(some.all() for some in chosen.values()):
-        problems = _with_threshold(parts.threshold, {cell: subset(problem, chosen[cell]) for cell, problem in problems.items()})
+    problems = {cell: subset(problem, chosen[cell]) for cell, problem in problems.items()}
+    some = np.concatenate(list(chosen.values()))
+    if some.any() and not some.all():
+        problems = _with_threshold(parts.threshold, problems)
     answers = {cell: _solved(parts, problem, *_key(round_index, cell)) for cell, problem in problems.items()}
     problem, answer = _joined(list(problems.values()), list(answers.values()))
     cells = {cell: (problems[cell], answer) for cell, answer in answers.items()}
