@@ -57,13 +57,13 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
     rounds = run.rounds
     wall_s = run.manifest.get("wall_times_s", {}).get("total", np.nan)
     end_s = float(rounds["t_end_s"].max())
-    selected, arrived = int(rounds["devices_selected"].sum()), int(rounds["devices_arrived"].sum())
+    selected, arrived = int(run.devices["selected"].sum()), int((run.devices["status"] == "arrived").sum())
     made = [
         ("rounds", str(len(rounds)), f"{seconds_text(end_s)} simulated, {seconds_text(wall_s)} of wall time"),
         ("mean round", quantity_text(_mean(rounds["latency_s"]), "s"), f"planned {quantity_text(_mean(rounds['planned_latency_s']), 's')}"),
         ("updates arrived", percent_text(arrived / selected) if selected else UNKNOWN, f"{arrived} of {selected} selected"),
         ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices, the unpruned too"),
-        ("uplink", quantity_text(float(rounds["uplink_bits"].sum()), "bit"), "payload of all updates"),
+        ("uplink", quantity_text(float(rounds["uplink_bits"].sum()), "bit"), "sent by all devices, retransmissions too"),
         ("energy", quantity_text(float(rounds["energy_j"].sum()), "J"), "computing and transmitting, all devices"),
     ]
     return [*_accuracy_cards(rounds), *made]

@@ -147,7 +147,7 @@ class Simulation:
         with self._timed("radio"):
             begun, factor = self._ask(plan, submodels, index, now_s, now_s + model_s)
         works = others.with_others(begun)
-        record = Round(index, now_s, plan, submodels, factor, works, self._quotas(works))
+        record = Round(index, now_s, plan, submodels, factor, others, works, self._quotas(works))
         if self._cells is not None:
             self._cells.expected = self.state.over_noise
         self._uplink.open(_transfers(parts, record), now_s)
@@ -254,7 +254,7 @@ class Simulation:
             self.state.open_rows[record.index] = device_rows(parts, record, evaluation, self.state.battery_j)
             ended = self._enter(record, ~goes_on, update)
             charge(parts, self.state, record.end_s - record.start_s, ended)
-            self._trace.append("rounds", round_row(parts, record, ended, update, evaluation))
+            self._trace.append("rounds", round_row(parts, record, ~goes_on, update, evaluation))
         self.state.works = works.take(goes_on)
 
     def _close_uplink(self, record: Round) -> None:
@@ -316,7 +316,7 @@ class Simulation:
             return
         works.stop_s = np.full(len(works.round), self.state.clock_s)
         nobody = np.zeros(len(works.round), np.bool_)
-        columns = outcomes(self._parts, works, nobody, None, self.state.round)
+        columns = outcomes(self._parts, works, nobody, None, self.state.round, until_s=self.state.clock_s)
         for index, rows in self.state.open_rows.items():
             here = works.round == index
             for name, values in columns.items():

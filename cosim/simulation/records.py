@@ -195,7 +195,8 @@ def _coded(values: Any) -> NDArray[np.generic]:
 class Round:
     """A round that is going on: its plan, and everybody who is at work in it.
 
-    ``works``: those that go on from earlier rounds and those that begin with it (``begun`` (m,)); ``submodels``: of the latter.
+    ``works``: those that go on from earlier rounds and those that begin with it (``begun`` (m,)); ``submodels``: of the latter; ``others``:
+    the former, as they were at its beginning.
     ``quotas`` (m,): what each holds of the uplink. ``merged`` (m,): whose updates the aggregation takes.
     ``arrivals``, ``departures``: how many have ``arrived`` and are ``gone``. ``uploads``: at the round's end; ``windows``: what a coupled
     uplink did, kept where the radio is sampled. ``changes_s``: a heap of moments at which devices leave, stop or change their site.
@@ -207,6 +208,7 @@ class Round:
     plan: Plan
     submodels: Submodels
     straggler_factor: FloatArray
+    others: Works
     works: Works
     quotas: FloatArray
     begun: BoolArray = field(init=False)

@@ -88,15 +88,18 @@ def device_rows(parts: Parts, record: Round, evaluation: Evaluation, battery_j: 
     }
 
 
-def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | None, round_index: int) -> Columns:
-    """What became of works (m,) that ended in this round, ``merged`` (m,) those whose updates were aggregated."""
+def outcomes(parts: Parts, works: Works, merged: BoolArray, update: Update | None, round_index: int, *, until_s: float = np.inf) -> Columns:
+    """What became of works (m,) that ended in this round, ``merged`` (m,) those whose updates were aggregated.
+
+    ``until_s``: when the run is over; what would come later is spent by nobody.
+    """
     status = np.where(merged, "arrived", np.where(works.gone, "dropped", "late")).astype("<U10")
     if update is not None:
         status[np.isin(works.device_ids, update.rejected)] = "rejected"
     return {
         "status": status,
         **_times(works, merged),
-        **energies(parts, works),
+        **energies(parts, works, until_s),
         **_uploads(works),
         "merged_round": np.where(merged, round_index, np.nan),
         "staleness": np.where(merged, round_index - works.round, np.nan),
@@ -141,10 +144,10 @@ def _times(works: Works, merged: BoolArray) -> dict[str, FloatArray]:
     return {**parts, "t_total_s": sum(parts.values(), np.zeros(len(merged)))}
 
 
-def energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
-    """Work that was begun is charged up to the moment a device left; a late device finishes its own."""
-    begun = works.compute_start_s <= works.stop_s
-    stop_s = np.where(works.gone, works.stop_s, np.inf)
+def energies(parts: Parts, works: Works, until_s: float | FloatArray = np.inf) -> dict[str, FloatArray]:
+    """Work that was begun is charged up to the moment a device left, or ``until_s``; a late device finishes its own."""
+    begun = works.compute_start_s <= np.minimum(works.stop_s, until_s)
+    stop_s = np.where(works.gone, works.stop_s, until_s)
     with np.errstate(invalid="ignore", divide="ignore"):
         progress = np.where(begun & (works.compute_s > 0), (stop_s - works.compute_start_s) / works.compute_s, 1.0 * begun)
     compute_j = compute_energy_j(
@@ -155,13 +158,11 @@ def energies(parts: Parts, works: Works) -> dict[str, FloatArray]:
     return {"energy_compute_j": compute_j * np.clip(progress, 0.0, 1.0), "energy_transmit_j": transmit_j}
 
 
-def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluation: Evaluation) -> Columns:
-    """The row of a round: what was planned at its beginning, and what became of the works that ended in it."""
-    plan = record.plan
+def round_row(parts: Parts, record: Round, over: BoolArray, update: Update, evaluation: Evaluation) -> Columns:
+    """The row of a round: what was planned at its beginning, what was spent in it, and what became of the works that are ``over`` (m,)."""
+    plan, ended = record.plan, record.works.take(over)
     aggregated = np.setdiff1d(record.works.device_ids[record.merged], update.rejected)
     selected, arrived, loss = len(ended.device_ids), len(aggregated), update.train_loss[aggregated]
-    spent_j = np.full((2, parts.devices.count), np.nan)
-    spent_j[:, ended.device_ids] = list(energies(parts, ended).values())
     accuracy = evaluation.accuracy[np.isfinite(evaluation.accuracy)]
     row = {
         "round": record.index,
@@ -183,9 +184,9 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "feasible": plan.allocation.feasible,
         "least_threshold_s": plan.least_threshold_s,
         **_by_site(parts, plan),
-        "uplink_bits": float((ended.payload_bits - ended.backlog_bits).sum()),
-        "kept_flops": float(ended.flops.sum()),
-        "energy_j": float(np.nansum(spent_j[0]) + np.nansum(spent_j[1])),
+        "uplink_bits": max(_sent_bits(record.works) - _sent_bits(record.others), 0.0),  # rounding may leave less than nothing
+        "kept_flops": float(record.works.flops[record.begun].sum()),
+        "energy_j": _spent_j(parts, record, over),
         "train_loss": _mean(loss[np.isfinite(loss)]),
         "accuracy_mean": _mean(accuracy),
         "accuracy_p10": float(np.quantile(accuracy, 0.1)) if accuracy.size else np.nan,
@@ -196,6 +197,19 @@ def round_row(parts: Parts, record: Round, ended: Works, update: Update, evaluat
         "uncovered_fraction": update.uncovered_fraction,
     }
     return {name: [value] for name, value in row.items()}
+
+
+def _sent_bits(works: Works) -> float:
+    """Bits that these works have sent by now, retransmissions included."""
+    return float((works.payload_bits - works.backlog_bits + works.again_bits).sum())
+
+
+def _spent_j(parts: Parts, record: Round, over: BoolArray) -> float:
+    """Energy of all works in the round [J]; of those that go on, until its end."""
+    spent_j, others = np.zeros((2, parts.devices.count)), record.others
+    spent_j[:, record.works.device_ids] = list(energies(parts, record.works, np.where(over, np.inf, record.end_s)).values())
+    spent_j[:, others.device_ids] -= list(energies(parts, others, record.start_s).values())
+    return float(spent_j[0].sum() + spent_j[1].sum())
 
 
 def _by_site(parts: Parts, plan: Plan) -> dict[str, str]:

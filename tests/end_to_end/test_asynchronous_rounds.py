@@ -75,6 +75,15 @@ def test_the_case_shows_what_it_is_for(run):
     assert (run.devices.status == "late").any()  # those who were at work when the run ended
 
 
+def test_rounds_add_up_to_what_devices_spent_those_at_work_at_the_end_too(run):
+    devices, rounds = run.devices[run.devices.selected], run.rounds
+    assert rounds.energy_j.sum() == pytest.approx(devices[["energy_compute_j", "energy_transmit_j"]].sum(axis=None), rel=1e-12)
+    assert rounds.kept_flops.sum() == pytest.approx(devices.kept_flops.sum(), rel=1e-12)
+    whole = devices.payload_bits + devices.retransmitted_bits
+    assert whole[devices.status == "arrived"].sum() * (1 - 1e-12) <= rounds.uplink_bits.sum() <= whole.sum() * (1 + 1e-12)
+    assert (rounds[["energy_j", "uplink_bits"]] >= 0).all(axis=None)
+
+
 class Cut(BaseException):
     """Like a kill: nothing in the program catches it."""
 

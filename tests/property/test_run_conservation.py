@@ -129,8 +129,9 @@ def bits_and_energy(scenario, devices, rounds, radio):
         held_s = np.count_nonzero(mine.blocks.where(mine.blocks.notna(), mine.rate_bps)) * SLOT_S * uplink.uplink_share
         if scenario.channel.outage is None:
             assert on_air_s == pytest.approx(held_s, abs=2 * SLOT_S + 1e-9)
-    for index, of_round in devices[devices.merged_round >= 0].groupby("merged_round"):
-        assert rounds.uplink_bits[rounds["round"] == index].iloc[0] >= of_round.payload_bits.sum() - 1e-6
+    whole = devices.payload_bits + devices.retransmitted_bits
+    assert whole[devices.status == "arrived"].sum() - 1e-6 <= rounds.uplink_bits.sum() <= whole.sum() + 1e-6
+    assert rounds.energy_j.sum() == pytest.approx(devices[["energy_compute_j", "energy_transmit_j"]].sum(axis=None), rel=1e-9)
 
 
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "phases": [Phase.explicit, Phase.generate]}
