@@ -49,7 +49,7 @@ def ratio_against_gain(run: Run) -> Panel | None:
 
 def ratio_map(run: Run) -> Panel | None:
     """Pruning ratio of each device in each round."""
-    caption = "Each row is a device, each column a round. Bright: much of the model was pruned. White: the device did not take part."
+    caption = "Each row is a device, each column a round. Bright: much of the model was pruned. White: the device began no work then."
     table = _table(run.devices, run.devices["prune_ratio"].where(run.devices["selected"]))
     look = {"colorbar": colour_bar("pruning<br>ratio"), "hovertemplate": HOVER + "pruning ratio %{z}<extra></extra>"}
     return _heat_map(table, [numbers(row, 3) for row in table.to_numpy()], look, title="Pruning ratio", caption=caption)

@@ -38,7 +38,7 @@ def panels(run: Run) -> list[Panel]:
     some = "" if len(rounds) == known["round"].nunique() else f" {len(rounds)} evenly spaced rounds are shown."
     caption = (
         f"Where the devices were when a round started{how}. The brighter a device, the more of its model was pruned; crosses were "
-        f"selected but did not arrive, rings did not take part. Point at a device for its numbers.{_cells_in_words(run)}{some}"
+        f"selected but did not arrive, rings began no work then. Point at a device for its numbers.{_cells_in_words(run)}{some}"
     )
     return [Panel("Map of the devices", caption, made, frames)]
 

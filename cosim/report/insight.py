@@ -16,16 +16,32 @@ MATERIAL: Final = 0.02
 """A device whose time strays from the plan by less than this share of it went as planned."""
 
 
+def asynchronous(run: Run) -> bool:
+    """Whether rounds were aggregations that did not wait for everybody: some devices went on, and a later one took their updates."""
+    return bool((run.devices["staleness"] > 0).any())
+
+
+def idle_rounds(run: Run) -> list[int]:
+    """Rounds in which nobody was at work, since nobody was selected."""
+    if asynchronous(run):
+        return []
+    asked = run.devices.groupby("round")["selected"].any()
+    return [int(index) for index in asked.index[~asked]]
+
+
 def device_rounds(run: Run) -> pd.DataFrame:
     """Rows of devices that were selected, and stayed until their update or the round's end; with what follows from them.
 
-    ``latency_s``: the round's. ``done_s``: time until the device was done, the round's latency for one that was late.
-    ``before_s``, ``upload_s``: time until the upload began and of the upload, cut at the round's end for a late device.
-    ``waiting_s``: for its own earlier work, and from its own end to the round's. ``plan_before_s``, ``plan_upload_s``: the
+    ``latency_s``: from the start of the round until the aggregation that took the update: the round's, unless asynchronous; of a late
+    device until its round ended, or the run if asynchronous. ``done_s``: time until the device was done, that latency for one that was
+    late. ``before_s``, ``upload_s``: time until the upload began and of the upload, cut at that end for a late device.
+    ``waiting_s``: for its own earlier work, and from its own end to that of its latency. ``plan_before_s``, ``plan_upload_s``: the
     same parts in the plan, fixed time + (1 - rho) prunable time, and the rest; NaN where no plan was recorded.
     """
     stayed = run.devices["selected"] & run.devices["status"].isin(["arrived", "late", "rejected"])
-    rows = run.devices[stayed].merge(run.rounds[["round", "latency_s"]], on="round")
+    rows, rounds = run.devices[stayed].reset_index(drop=True), run.rounds.set_index("round")
+    over = rows["merged_round"].fillna(rounds.index.max() if asynchronous(run) else rows["round"])
+    rows["latency_s"] = over.map(rounds["t_end_s"]) - rows["round"].map(rounds["t_start_s"])
     ended = rows["t_total_s"].notna()
     before = rows[["t_download_s", "t_compute_s", "t_wait_s"]].sum(axis=1, skipna=False).fillna(rows["latency_s"])
     plan_before = rows["fixed_time_s"] + (1 - rows["prune_ratio"]) * rows["prunable_time_s"]
@@ -46,7 +62,7 @@ def waiting_share(rows: pd.DataFrame) -> float:
 
 
 def stragglers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The last device of each round, indexed by round: of those that were late the one that began its upload last.
+    """The last device of those that began with each round, indexed by round: of those that were late the one that began its upload last.
 
     ``over_s``: by how much it took longer than planned; ``bound``: ``radio`` or ``computing``, the part that exceeded its plan
     most, or where the device went as planned the part that takes longer.

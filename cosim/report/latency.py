@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from cosim.report import insight
 from cosim.report.learning import TIME_TITLE
 from cosim.report.style import (
     BLACK,
@@ -48,8 +49,8 @@ def panels(run: Run) -> list[Panel]:
 
 
 def latency_over_time(run: Run) -> Panel | None:
-    """Latency of each round: realised, planned, and the threshold that the allocation had to meet."""
-    rounds = run.rounds
+    """Latency of each round: realised, planned, and the threshold that the allocation had to meet; asynchronous ones have no plan."""
+    rounds, alone = run.rounds, insight.asynchronous(run)
     if rounds["latency_s"].isna().all():
         return None
     kinds = {
@@ -69,10 +70,12 @@ def latency_over_time(run: Run) -> Panel | None:
             hovertemplate="round %{customdata}, %{x} s: %{y:.4g} s",
         )
         for name, (label, colour, dash, mode) in kinds.items()
-        if rounds[name].notna().any()
+        if rounds[name].notna().any() and not (alone and label != "realised")
     ]
     caption = (
-        "How long each round took. The threshold is what the allocator's plan had to keep (round.latency_threshold of the scenario); "
+        "How long it took from one aggregation to the next. No round had a plan of its own: plans are the devices', below."
+        if alone
+        else "How long each round took. The threshold is what the allocator's plan had to keep (round.latency_threshold of the scenario); "
         "a plan that uses it in full lies on it. Realised above planned: fading, stragglers or whole resource blocks made it longer than "
         "the plan, which knows only averages, foresaw."
     )
@@ -81,7 +84,8 @@ def latency_over_time(run: Run) -> Panel | None:
 
 def latency_of_rounds(run: Run) -> Panel | None:
     """Distribution of the rounds' latency, planned and realised."""
-    curves = [ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash"), ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
+    planned = None if insight.asynchronous(run) else ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash")
+    curves = [planned, ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
     caption = "The share of rounds that were over within a given time. The further left a curve lies, the faster the rounds."
     return _distribution("Distribution over rounds", caption, curves, "latency of a round [s]", "share of rounds")
 
@@ -158,23 +162,26 @@ def time_panels(run: Run) -> list[Panel]:
     arrived = _phases(run)
     if arrived.empty:
         return []
-    return [time_per_round(arrived), time_per_device(arrived)]
+    return [time_per_round(arrived, alone=insight.asynchronous(run)), time_per_device(arrived)]
 
 
 def _phases(run: Run) -> pd.DataFrame:
-    """Rows of devices that arrived, with the time from their own end to the round's."""
-    arrived = run.devices[run.devices["status"] == "arrived"].merge(run.rounds[["round", "latency_s"]], on="round")
-    idle = (arrived["latency_s"] - arrived["t_total_s"]).clip(lower=0)
-    return arrived.assign(t_idle_s=idle)
+    """Rows of devices that arrived, with the time from their own end to that of the round that took the update."""
+    rows = insight.device_rounds(run)
+    arrived = rows[rows["status"] == "arrived"]
+    return arrived.assign(t_idle_s=(arrived["latency_s"] - arrived["t_total_s"]).clip(lower=0))
 
 
-def time_per_round(arrived: pd.DataFrame) -> Panel:
-    """Mean over the devices that arrived, stacked to the round's latency."""
+def time_per_round(arrived: pd.DataFrame, *, alone: bool) -> Panel:
+    """Mean over the devices that arrived, stacked to the round's latency; ``alone``: to the aggregation that took the update."""
     mean = arrived.groupby("round")[list(PHASES)].mean()
     bars = _stack(mean.index.tolist(), mean, "round %{x}: %{y:.3g} s")
     caption = (
-        "What the average device did in each round; the height is the round's latency. Waiting for others: it had finished and the round "
-        "had not; the smaller that part, the better the allocation evens the devices out."
+        "What the average device did of those that began with each round; the height is the time until an aggregation took its update. "
+        "Waiting for others: the update was there, and the aggregation had not come."
+        if alone
+        else "What the average device did in each round; the height is the round's latency. Waiting for others: it had finished and the "
+        "round had not; the smaller that part, the better the allocation evens the devices out."
     )
     return Panel(
         "Per round",

@@ -49,7 +49,7 @@ def accuracy_over_time(run: Run) -> Panel | None:
 
 
 def loss_over_time(run: Run) -> Panel | None:
-    """Mean training loss of the devices that arrived."""
+    """Mean training loss of the updates that were aggregated."""
     rounds = run.rounds[run.rounds["train_loss"].notna()]
     if rounds.empty:
         return None
@@ -62,7 +62,7 @@ def loss_over_time(run: Run) -> Panel | None:
         customdata=rounds["round"].tolist(),
         hovertemplate="round %{customdata}, %{x} s: %{y:.4f}<extra></extra>",
     )
-    caption = "Mean loss of the local training, over the devices that trained in the round. It should fall, steeply at first."
+    caption = "Mean loss of the local training, over the updates that were aggregated in the round. It should fall, steeply at first."
     return Panel("Training loss", caption, figure([line], x=TIME_TITLE, y="training loss", yaxis_rangemode="tozero"))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from cosim.report import insight
 from cosim.report.style import BLACK, BLUE, PALE, SKY, Panel, figure, numbers
 from cosim.report.summary import percent_text, quantity_text
 from cosim.trace.run import Run
@@ -38,7 +39,10 @@ def panels(run: Run) -> list[Panel]:
         "arrived": (table["arrived"], BLUE),
         "selected, did not arrive": (vain, SKY),
         "could not be served": (table["infeasible"], BLACK),
-        "not asked or offline": (table["rounds"] - table["selected"] - table["infeasible"], PALE),
+        "still at work, not asked or offline" if insight.asynchronous(run) else "not asked or offline": (
+            table["rounds"] - table["selected"] - table["infeasible"],
+            PALE,
+        ),
     }
     names = [f"device {device}" for device in table.index]
     bars = [
@@ -65,15 +69,28 @@ def panels(run: Run) -> list[Panel]:
 
 def sentences(run: Run) -> str:
     """How fair the run was, and which rounds could not serve everyone and why; HTML."""
-    return f"<p>{escape(_fairness(run))}</p><p>{escape(_infeasible(run))}</p>"
+    return "".join(f"<p>{escape(text)}</p>" for text in (_fairness(run), _infeasible(run), _idle(run)) if text)
+
+
+def _idle(run: Run) -> str:
+    idle = insight.idle_rounds(run)
+    if not idle:
+        return ""
+    return f"In {len(idle)} of {len(run.rounds)} rounds nobody was selected, and the round passed idle ({_some(idle)})."
 
 
 def _fairness(run: Run) -> str:
     table = run.participation
-    share, jain = table["arrived_share"], jain_index(table["arrived"])
-    never = int((table["arrived"] == 0).sum())
+    if not table["selected"].any():
+        return "No device took part."
+    updates, share, jain = table["arrived"], table["arrived_share"], jain_index(table["arrived"])
+    never = int((updates == 0).sum())
     mean, least, most = (percent_text(float(value)) for value in (share.mean(), share.min(), share.max()))
-    parts = [f"A device arrived in {mean} of the rounds on average, from {least} to {most}."]
+    parts = [
+        f"A device arrived with {updates.mean():.1f} updates on average, from {updates.min()} to {updates.max()}."
+        if insight.asynchronous(run)
+        else f"A device arrived in {mean} of the rounds on average, from {least} to {most}."
+    ]
     if np.isfinite(jain):
         parts.append(f"Jain's fairness index of their arrivals is {jain:.3f} (1: all equally often; 1/{len(table)}: one device alone).")
     parts.append(f"{never} of {len(table)} devices never arrived." if never else "Every device arrived at least once.")
@@ -84,12 +101,14 @@ def _infeasible(run: Run) -> str:
     rounds = run.rounds
     failed = rounds[~rounds["feasible"]]
     if failed.empty:
-        return "In every round the plan served all devices within the latency threshold."
+        served = "In every round the plan served all devices that it was made for within the latency threshold."
+        return served if run.devices["selected"].any() else ""
     refused = run.devices[run.devices["status"] == "infeasible"].groupby("round").size().reindex(failed["round"], fill_value=0)
     which = _some([int(index) for index in failed["round"]])
     parts = [f"{len(failed)} of {len(rounds)} rounds could not serve every device within the latency threshold ({which})."]
     if refused.sum():
-        parts.append(f"They left out {refused.mean():.1f} devices on average, at most {int(refused.max())}, and went on with the others.")
+        others = "" if set(failed["round"]) & set(insight.idle_rounds(run)) else ", and went on with the others"
+        parts.append(f"They left out {refused.mean():.1f} devices on average, at most {int(refused.max())}{others}.")
     else:
         parts.append("Nobody was left out: the allocator planned for longer than the threshold.")
     return " ".join([*parts, *_least_threshold(failed)])

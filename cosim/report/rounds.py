@@ -64,10 +64,14 @@ def one_round(run: Run, rows: pd.DataFrame) -> Panel:
         frames = [_frame(index, data, by_round[index], totals[index]) for index, data in moments.items()]
     notes = {str(index): text for index, text in words.round_notes(run).items() if index in moments}
     some = f" The {MOST_BARS} devices that took longest are shown." if rows["device"].nunique() > MOST_BARS else ""
-    caption = (
-        "What every device did in one round; the device that was last is on top. The dashed line is the end that was planned for the "
-        f"round: bars beyond it took longer. Pale: the device was done, and waited for the others.{some}"
+    what = (
+        "What every device did that began with a round, until an aggregation took its update; the one that took longest is on top. The "
+        "dashed line is the end that was planned for the last of them"
+        if insight.asynchronous(run)
+        else "What every device did in one round; the device that was last is on top. The dashed line is the end that was planned for the "
+        "round"
     )
+    caption = f"{what}: bars beyond it took longer. Pale: the device was done, and waited for the others.{some}"
     return Panel("Round by round", caption, made, frames, notes, str(first))
 
 
@@ -163,7 +167,7 @@ def timeline(run: Run, rows: pd.DataFrame) -> Panel:
     )
     caption = (
         "The whole run: each row is a device, from left to right simulated time. Lines are the ends of rounds. Pale before a line: "
-        "devices that were done and waited for the last. White: the device did not take part. Drag to enlarge a part."
+        "devices that were done and waited for others. White: the device did not take part. Drag to enlarge a part."
     )
     made = figure([cells, *keys, marks], x=TIME_TITLE, y="device", height=_height(len(devices)))
     made.update_xaxes(range=[begin, end]).update_yaxes(range=[float(devices[0]) - 0.5, float(devices[-1]) + 0.5])

@@ -58,9 +58,14 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
     wall_s = run.manifest.get("wall_times_s", {}).get("total", np.nan)
     end_s = float(rounds["t_end_s"].max())
     selected, arrived = int(run.devices["selected"].sum()), int((run.devices["status"] == "arrived").sum())
+    planned = f"planned {quantity_text(_mean(rounds['planned_latency_s']), 's')}"
     made = [
         ("rounds", str(len(rounds)), f"{seconds_text(end_s)} simulated, {seconds_text(wall_s)} of wall time"),
-        ("mean round", quantity_text(_mean(rounds["latency_s"]), "s"), f"planned {quantity_text(_mean(rounds['planned_latency_s']), 's')}"),
+        (
+            "mean round",
+            quantity_text(_mean(rounds["latency_s"]), "s"),
+            "from one aggregation to the next" if insight.asynchronous(run) else planned,
+        ),
         ("updates arrived", percent_text(arrived / selected) if selected else UNKNOWN, f"{arrived} of {selected} selected"),
         ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices, the unpruned too"),
         ("uplink", quantity_text(float(rounds["uplink_bits"].sum()), "bit"), "sent by all devices, retransmissions too"),
@@ -107,6 +112,7 @@ def rounds_table(run: Run) -> str:
     rounds = run.rounds.assign(last=[names.get(index, UNKNOWN) for index in run.rounds["round"]])
     if len(rounds) > MOST_ROWS:
         rounds = rounds.iloc[np.unique(np.linspace(0, len(rounds) - 1, MOST_ROWS).astype(int))]
+    slowest = "slowest" if insight.asynchronous(run) else "last"
     columns: dict[str, tuple[str, Callable[[Any], str]]] = {
         "round": ("round", lambda value: str(int(value))),
         "end": ("t_end_s", lambda value: quantity_text(value, "s")),
@@ -115,7 +121,7 @@ def rounds_table(run: Run) -> str:
         "threshold": ("latency_threshold_s", lambda value: quantity_text(value, "s")),
         "selected": ("devices_selected", lambda value: str(int(value))),
         "arrived": ("devices_arrived", lambda value: str(int(value))),
-        "last, because of": ("last", str),
+        f"{slowest}, because of": ("last", str),
         "pruning ratio": ("prune_ratio_mean", ratio_text),
         "uplink": ("uplink_bits", lambda value: quantity_text(value, "bit")),
         "energy": ("energy_j", lambda value: quantity_text(value, "J")),
@@ -131,9 +137,13 @@ def rounds_table(run: Run) -> str:
 
 def misses(run: Run) -> str:
     """Selected devices that did not arrive: what they were doing when it ended, and which devices they were; HTML."""
-    missed = run.devices[run.devices["selected"] & (run.devices["status"] != "arrived")]
+    selected = run.devices[run.devices["selected"]]
+    missed = selected[selected["status"] != "arrived"]
+    if selected.empty:
+        return "<p>No device was selected, in any round.</p>"
     if missed.empty:
         return "<p>Every device that was selected arrived, in every round.</p>"
+    end = "the run ended" if insight.asynchronous(run) else "the round closed"
     arrived = run.devices[run.devices["status"] == "arrived"]
     groups = missed.assign(doing=_unfinished(missed)).groupby(["status", "doing"])
     rows = [[*map(str, names), *_traits(rows)] for names, rows in sorted(groups, key=lambda group: -len(group[1]))]
@@ -142,7 +152,7 @@ def misses(run: Run) -> str:
     often = table(("device", *_TRAITS), [[str(device), *_traits(missed[missed["device"] == device])] for device in counts.index])
     return (
         f"<p>{len(missed)} of {len(missed) + len(arrived)} updates that were asked for did not arrive. What the devices were doing when "
-        "the round closed or they left, against those that arrived: a large compute factor speaks of stragglers, a low gain of the "
+        f"{end} or they left, against those that arrived: a large compute factor speaks of stragglers, a low gain of the "
         f"radio.</p>{causes}<p>The devices that failed most often (at most {MOST_DEVICES}):</p>{often}"
     )
 

@@ -21,12 +21,15 @@ MOST_NAMED: Final = 4
 def answers(run: Run) -> list[tuple[str, str]]:
     """Questions and answers about the whole run; only those that its tables can answer."""
     rows = insight.device_rounds(run)
-    made = [("How far was planned latency off?", _plan_error(run.rounds))]
+    alone = insight.asynchronous(run)
+    made = [("How far was planned latency off?", _update_error(run.rounds, rows) if alone else _plan_error(run.rounds))]
     if not rows.empty:
         last = insight.stragglers(rows)
         made += [
             ("What share of the time was waiting?", _waiting(rows)),
-            ("Which devices held the rounds up, and why?", _stragglers(last)),
+            ("Which devices took longest, and why?", _slowest(last))
+            if alone
+            else ("Which devices held the rounds up, and why?", _stragglers(last)),
             ("Who was pruned, and why?", _pruned(rows, insight.pruned(rows))),
         ]
     return [(question, answer) for question, answer in made if answer]
@@ -46,6 +49,19 @@ def _plan_error(rounds: pd.DataFrame) -> str:
     )
 
 
+def _update_error(rounds: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Of asynchronous rounds: they have no plan of their own, the devices have."""
+    known = rows[rows["t_total_s"].notna() & (rows["t_planned_s"] > 0)]
+    if known.empty:
+        return ""
+    took, planned = float(known["t_total_s"].mean()), float(known["t_planned_s"].mean())
+    return (
+        f"From when a device was asked until its update had come it took {quantity_text(took, 's')} on average, planned were "
+        f"{quantity_text(planned, 's')}: {off(took, planned)}. The server aggregated every "
+        f"{quantity_text(float(rounds['latency_s'].mean()), 's')} on average, with the updates that had come by then."
+    )
+
+
 def off(took_s: float, planned_s: float) -> str:
     """By how much something took longer or shorter than planned."""
     share = took_s / planned_s - 1
@@ -58,9 +74,9 @@ def _waiting(rows: pd.DataFrame) -> str:
     share = insight.waiting_share(rows)
     own = float(rows["t_wait_s"].sum() / max(rows["waiting_s"].sum(), 1e-300))
     kind = (
-        "at least 95 % of it for slower devices"
+        "at least 95 % of it for the updates of others"
         if own < 0.05
-        else f"{percent_text(own)} of it for the device's own earlier work, the rest for slower devices"
+        else f"{percent_text(own)} of it for the device's own earlier work, the rest for the updates of others"
     )
     return f"{percent_text(share)} of the devices' time in the rounds was waiting" + (f", {kind}." if share > 0 else ".")
 
@@ -73,6 +89,15 @@ def _stragglers(last: pd.DataFrame) -> str:
     return (
         f"{most}. In {radio} of {len(last)} rounds the last device was held up by the radio, "
         f"in {len(last) - radio} by its computing. Round by round, below, names it for each round."
+    )
+
+
+def _slowest(last: pd.DataFrame) -> str:
+    """Of asynchronous rounds: the slowest hold nobody up."""
+    radio = int((last["bound"] == insight.RADIO).sum())
+    return (
+        f"No aggregation waited for everybody. The device that took longest of those that began with a round was held up by the radio in "
+        f"{radio} of {len(last)} rounds, by its computing in {len(last) - radio}. Round by round, below, names it for each round."
     )
 
 
@@ -98,9 +123,9 @@ def round_notes(run: Run) -> dict[int, str]:
         return {}
     by_round = dict(iter(rows.groupby("round")))
     totals = run.rounds.set_index("round")
-    last = insight.stragglers(rows).reset_index()
+    last, note = insight.stragglers(rows).reset_index(), _note_alone if insight.asynchronous(run) else _note
     return {  # a sentence each, so rounds are looped over
-        row["round"]: _note(row, by_round[row["round"]], totals.loc[row["round"]]) for row in last.to_dict("records")
+        row["round"]: note(row, by_round[row["round"]], totals.loc[row["round"]]) for row in last.to_dict("records")
     }
 
 
@@ -117,6 +142,23 @@ def _note(last: dict[Any, Any], rows: pd.DataFrame, total: pd.Series[Any]) -> st
     waited = percent_text(insight.waiting_share(rows))
     what = f"Round {last['round']} took {quantity_text(took, 's')}{error}. {who}. {_why(last, rows)}"
     return f"{what} Waiting was {waited} of the devices' time."
+
+
+def _note_alone(last: dict[Any, Any], rows: pd.DataFrame, total: pd.Series[Any]) -> str:
+    """Of an asynchronous round: what became of those that began with it, whenever their updates were taken."""
+    late = rows[rows["t_total_s"].isna()]
+    others = f" and {len(late) - 1} more were" if len(late) > 1 else " was"
+    error = f", {off(last['done_s'], last['t_planned_s'])}" if last["t_planned_s"] > 0 else ""
+    who = (
+        f"device {last['device']}{others} still at work when the run ended"
+        if len(late)
+        else f"device {last['device']} took longest: {quantity_text(last['done_s'], 's')}{error}"
+    )
+    took, waited = quantity_text(float(total["latency_s"]), "s"), percent_text(insight.waiting_share(rows))
+    return (
+        f"Round {last['round']} took {took}. Of those that began with it ({len(rows)}), {who}. {_why(last, rows)} Waiting, until an "
+        f"aggregation took their updates, was {waited} of their time."
+    )
 
 
 def _why(last: dict[Any, Any], rows: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from cosim.report import bounds, insight, rounds, words
 
 PLAN = {"fixed_time_s": 0.1, "prunable_time_s": 0.8, "fixed_bits": 0.0, "prunable_bits": 1e6, "prune_ratio": 0.5, "t_planned_s": 1.0}
 COMMON = {"selected": True, "los": False, "gain_planned_db": -100.0, "bandwidth_hz": 1e5, "bandwidth_mean_hz": 1e5}
-COMMON |= {"payload_bits": 5e5, "straggler_factor": 1.0}
+COMMON |= {"payload_bits": 5e5, "straggler_factor": 1.0, "merged_round": 7.0, "staleness": 0.0}
 
 
 def device(device, download, compute, upload, *, status="arrived", wait=0.0, **other):
@@ -73,6 +73,36 @@ def test_waiting_is_counted_for_those_who_stayed():
     rows = insight.device_rounds(run_of(device(2, 0.1, 0.3, 0.3, wait=0.3), device(4, 0.1, 0.4, np.nan, status="late"), gone))
     assert rows["device"].tolist() == [2, 4]
     assert insight.waiting_share(rows) == pytest.approx(1.3 / 4.0)
+
+
+def asynchronous_run():
+    """Three rounds of 1 s. Device 3 is taken by round 0, device 4 after 1.5 s by round 1; device 5 is at work when the run ends."""
+    rows = [
+        device(3, 0.1, 0.4, 0.5, round=0, merged_round=0.0),
+        device(4, 0.1, 0.4, 1.0, round=0, merged_round=1.0, staleness=1.0),
+        device(5, 0.1, 0.4, np.nan, round=1, status="late", merged_round=np.nan, staleness=np.nan),
+    ]
+    times = {"t_start_s": [0.0, 1.0, 2.0], "t_end_s": [1.0, 2.0, 3.0], "latency_s": 1.0, "planned_latency_s": 1.0}
+    return SimpleNamespace(devices=pd.DataFrame(rows), rounds=pd.DataFrame({"round": [0, 1, 2], **times}))
+
+
+def test_asynchronous_rounds_wait_for_nobody():
+    """Device 4 waits for 0.5 s until its update is taken; nobody holds a round up."""
+    run = asynchronous_run()
+    rows = insight.device_rounds(run)
+    assert rows["latency_s"].tolist() == [1.0, 2.0, 2.0]
+    assert insight.waiting_share(rows) == pytest.approx(0.5 / 5.0)
+    said = dict(words.answers(run))
+    assert "Which devices held the rounds up, and why?" not in said
+    assert said["Which devices took longest, and why?"].startswith("No aggregation waited for everybody.")
+    assert said["How far was planned latency off?"] == (
+        "From when a device was asked until its update had come it took 1.25 s on average, planned were 1.00 s: 250 ms (25 %) longer than "
+        "planned. The server aggregated every 1.00 s on average, with the updates that had come by then."
+    )
+    notes = words.round_notes(run)
+    assert notes[0].startswith("Round 0 took 1.00 s. Of those that began with it (2), device 4 took longest: 1.50 s, 500 ms (50 %) longer")
+    assert notes[0].endswith("Waiting, until an aggregation took their updates, was 16.7 % of their time.")
+    assert "(1), device 5 was still at work when the run ended. Why: the radio; it had been uploading for 1.50 s" in notes[1]
 
 
 def test_what_bound_the_pruned():

@@ -19,6 +19,7 @@ def made(statuses, **rounds):
         "device": np.tile(np.arange(devices), count),
         "status": status.ravel(),
         "selected": np.isin(status.ravel(), ("arrived", "late")),
+        "staleness": 0.0,
     }
     defaults = {"round": np.arange(count), "feasible": True, "least_threshold_s": np.nan, "latency_threshold_s": 2.0}
     run = SimpleNamespace(devices=pd.DataFrame(columns), rounds=pd.DataFrame(defaults | rounds))
@@ -71,9 +72,19 @@ def test_an_allocator_that_does_not_aim_at_the_threshold():
 
 
 def test_nobody_ever_arrives():
-    text = sentences(made([["infeasible", "offline"]] * 2, feasible=False, least_threshold_s=9.0))
+    text = sentences(made([["late", "offline"]] * 2))
     assert "2 of 2 devices never arrived" in text
     assert "Jain" not in text
+
+
+def test_rounds_in_which_nobody_was_selected():
+    text = sentences(made([["infeasible", "offline"]] * 2, feasible=False, least_threshold_s=9.0))
+    assert "No device took part." in text
+    assert "at most 1." in text  # and nobody to go on with
+    assert "In 2 of 2 rounds nobody was selected, and the round passed idle (rounds 0, 1)." in text
+    text = sentences(made([["skipped", "skipped"], ["arrived", "arrived"]]))
+    assert "In 1 of 2 rounds nobody was selected, and the round passed idle (round 0)." in text
+    assert "served all devices" not in sentences(made([["skipped", "skipped"]]))
 
 
 def test_bars_add_up_to_all_rounds():
