@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.errors import RunError, SimulationError
+from cosim.errors import RunError, ScenarioError, SimulationError
 from cosim.interfaces import Evaluation, FloatArray, IntArray, Mixing, PruningCost, Submodels, Update, Workload
 from cosim.learn.evaluation import evaluate
 from cosim.learn.layers import Mask, Vector
@@ -19,7 +19,7 @@ from cosim.learn.mixing import mixed
 from cosim.learn.packed import PackedMask, from_rows, to_rows
 from cosim.learn.pruner import running_gradient
 from cosim.learn.remembered import Remembered
-from cosim.learn.roles import LocalResult, LocalTask, Merged, SharedUpdate
+from cosim.learn.roles import Aggregator, LocalResult, LocalTask, Merged, SharedUpdate
 from cosim.learn.rotation import FIRST, NONE, Turn
 from cosim.learn.servers import Server, average, join, restore
 from cosim.learn.servers import state as arrays_of
@@ -92,7 +92,7 @@ class FederatedLearner:
         samples = np.array([len(share) for share in self._shares.train])
         steps = trainer.steps(samples, personal=self._parts.personal_parameters > 0)
         self._has_own_state = self._device_gradient or bool((steps.personal + steps.joint).any())
-        self._weight = parameters.aggregator.weights(samples)
+        self._weight = _weights(parameters.aggregator, samples)
         dense = self._device_gradient and pruner.granularity == "unstructured"
         self._work = Work.of(self._parts, steps, np.minimum(samples, trainer.batch_size), dense_gradient=dense)
         self._masking = masking(self._parts, pruner)
@@ -216,8 +216,12 @@ class FederatedLearner:
                 f"round {round_index}: the updates of devices {rejected} are not finite, and learning.on_divergence is stop; a smaller"
                 " learning rate may help"
             )
+        aggregator, optimizer = self._parameters.aggregator, self._parameters.server_optimizer
         for server, found in zip(self._servers, merged, strict=True):
-            server.shared, server.memory = self._parameters.server_optimizer.step(server.shared, found, server.memory)
+            _refuse_model(found.shared, server.shared, f"round {round_index}, learning.aggregator {type(aggregator).__name__}")
+            shared, server.memory = optimizer.step(server.shared, found, server.memory)
+            _refuse_model(shared, server.shared, f"round {round_index}, learning.server_optimizer {type(optimizer).__name__}")
+            server.shared = shared
         return Update(train_loss, np.array(rejected, np.int64), float(keepers.min()), float((keepers == 0).mean()))
 
     def _merge(self, server: Server, updates: Iterable[SharedUpdate]) -> Merged:
@@ -380,6 +384,27 @@ class FederatedLearner:
         self._masks = dict(zip(state["masks_devices"].tolist(), masks, strict=True))
         self._masks_round = int(state["masks_round"][0])
         self._tickets.restore(state, self._masking.length)
+
+
+def _weights(aggregator: Aggregator, samples: IntArray) -> FloatArray:
+    """w_k (devices,). Raises ScenarioError for what can be none."""
+    weight = aggregator.weights(samples)
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if wrong.size:
+        where = f"learning.aggregator {type(aggregator).__name__}: weight of device {wrong[0]}"
+        raise ScenarioError(f"{where} is {weight[wrong[0]]}; must be finite and >= 0")
+    return weight
+
+
+def _refuse_model(new: Vector, old: Vector, who: str) -> None:
+    """Updates that are not finite were rejected before, so a model that is not must be a mistake of who made it."""
+    if new.shape != old.shape:
+        raise SimulationError(f"{who}: the new model has shape {new.shape}; must be {old.shape}")
+    wrong = np.flatnonzero(~np.isfinite(new))
+    if wrong.size:
+        raise SimulationError(
+            f"{who}: {wrong.size} of the new model's {new.size} parameters are not finite, the first is number {wrong[0]}"
+        )
 
 
 def _jobs(work: list[list[Ticket]], together: int) -> list[list[list[Ticket]]]:

@@ -16,6 +16,8 @@ from cosim.interfaces import Mixing
 from cosim.net.handover import TIE_S
 from cosim.net.transfer import Transfers
 from cosim.policy.state import AtWork, RoundState
+from cosim.simulation.answers import decision as checked
+from cosim.simulation.answers import numbers, who
 from cosim.simulation.backhaul import exchanged, forward, model_delay_s
 from cosim.simulation.cells import air, handovers_in, moments
 from cosim.simulation.charge import awake, charge, drain, next_online_s
@@ -170,7 +172,8 @@ class Simulation:
         compute_start_s = np.maximum(download_end_s, np.where(np.isfinite(busy_until_s), busy_until_s, 0.0))
         clock_hz = parts.world.frequency_hz(ids) * plan.clock_share
         nominal_s = submodels.flops / parts.flops_per_s(clock_hz)
-        factor = parts.world.straggler_factor(index, ids, compute_start_s, nominal_s)
+        drawn = parts.world.straggler_factor(index, ids, compute_start_s, nominal_s)
+        factor = numbers(who(index, "compute", parts.compute), "straggler factor", drawn, ids)
         works = Works.asked(
             ids,
             index,
@@ -219,8 +222,10 @@ class Simulation:
             yield self._until(end_s)
             return end_s, None
         now_s, at_work, planned_s = record.start_s, _at_work(self._parts, record), record.plan.latency_s
+        policy, asked = self._parts.policy, who(record.index, "round.policy", self._parts.policy)
         while True:
-            decision = self._parts.policy.on_event(_round_state(record, at_work, now_s, planned_s))
+            state = _round_state(record, at_work, now_s, planned_s)
+            decision = checked(asked, policy.on_event(state), state, at_work.device_ids)
             if decision.aggregate:
                 return now_s, decision
             self._news, record.wake_at_s = self._env.event(), decision.wake_at_s

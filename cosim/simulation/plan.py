@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from cosim.alloc.problem import check_allocation, least_feasible_threshold, subset, unpruned_latency
+from cosim.errors import AllocationError
 from cosim.interfaces import Allocation, AllocationProblem, EnergyLimit
 from cosim.rate import Shannon
+from cosim.simulation.answers import mask, numbers, who
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,9 +112,10 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
     to the unpruned latency is that of the devices in question: of all who could take part while the selection rule looks at
     it, then of those it took, if it took any; of several cells, that of the slowest, since the round waits for all.
 
-    Raises AllocationError if the allocator's answer violates a constraint.
+    Raises AllocationError if the allocator's answer violates a constraint, SimulationError for other answers that cannot be used.
     """
-    gain = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
+    seen = parts.csi.observe(parts.world, now_s, parts.device_ids, parts.streams)
+    gain = numbers(who(round_index, "round.csi", parts.csi), "gain", seen, parts.device_ids)
     site = parts.world.serving(np.array([now_s]), parts.device_ids)[0]
     free = known.online.copy()
     free[known.others.device_ids] = False
@@ -130,10 +133,7 @@ def plan_round(parts: Parts, round_index: int, now_s: float, known: Known) -> Pl
         nobody = subset(everybody, np.zeros(len(gain), np.bool_))
         return Plan(known.online, gain, site, nobody, NOBODY, float(held_hz.sum()), posed=False)
     problems = _with_threshold(parts.threshold, problems)
-    chosen = {
-        cell: parts.selection.select(problem, parts.streams.generator("selection", *_key(round_index, cell)))
-        for cell, problem in problems.items()
-    }
+    chosen = {cell: _chosen(parts, problem, *_key(round_index, cell)) for cell, problem in problems.items()}
     problems = {cell: subset(problem, chosen[cell]) for cell, problem in problems.items()}
     some = np.concatenate(list(chosen.values()))
     if some.any() and not some.all():
@@ -158,9 +158,17 @@ def _key(round_index: int, cell: int) -> tuple[int, ...]:
     return (round_index, cell) if cell else (round_index,)
 
 
+def _chosen(parts: Parts, problem: AllocationProblem, *key: int) -> BoolArray:
+    found = parts.selection.select(problem, parts.streams.generator("selection", *key))
+    return mask(who(problem.round, "round.selection", parts.selection), "the answer", found, problem.device_ids)
+
+
 def _solved(parts: Parts, problem: AllocationProblem, *key: int) -> Allocation:
     allocation = parts.allocator.allocate(problem, parts.streams.generator("allocator", *key))
-    check_allocation(problem, allocation)
+    try:
+        check_allocation(problem, allocation)
+    except AllocationError as error:
+        raise AllocationError(f"{who(problem.round, 'allocator', parts.allocator)}: {error}") from error
     return allocation
 
 

@@ -13,7 +13,11 @@ import numpy as np
 from cosim.alloc.kkt import KKT
 from cosim.component import Component, quantity
 from cosim.interfaces import Motion
+from cosim.learn.aggregator import KeptAverage
 from cosim.learn.trainer import SGD
+from cosim.net.compute import Processor
+from cosim.net.csi import Ergodic
+from cosim.policy.state import Decision
 
 
 @final
@@ -98,3 +102,64 @@ class Sleepy(Component):
 
     def train(self, tasks, rngs):
         threading.Event().wait(3600)
+
+
+@final
+class Blind(Component):
+    """Channel knowledge that is lost after a while."""
+
+    def observe(self, channel, time_s, device_ids, streams):
+        gain = Ergodic().observe(channel, time_s, device_ids, streams)
+        return np.where((device_ids == 1) & (time_s > 0), np.nan, gain)
+
+    def planning_rate(self, rate, fading):
+        return Ergodic().planning_rate(rate, fading)
+
+
+@final
+class Numbers(Component):
+    """A selection that answers 0 and 1."""
+
+    def select(self, problem, rng):
+        return np.ones(len(problem.device_ids), np.int64 if problem.round else np.bool_)
+
+
+@final
+class Slow(Processor):
+    """Devices of which one has no speed in round 1."""
+
+    @property
+    def mean_factor(self):
+        return 1.0
+
+    def factor(self, round_index, devices, streams):
+        return np.where((np.arange(devices) == 2) & (round_index == 1), np.nan, 1.0)
+
+
+@final
+class Waits(Component):
+    """A policy that, in the second round, never ends, wakes when it cannot, or merges nobody knows whom."""
+
+    how: Literal["inf", "nan", "0", "merge"] = quantity("inf", "", "what goes wrong")
+
+    def on_event(self, state):
+        if state.start_s == 0.0:
+            return Decision(aggregate=state.outstanding == 0)
+        if self.how == "merge":
+            return Decision(aggregate=True, merge=np.ones(state.selected))
+        return Decision(aggregate=False, wake_at_s=float(self.how))
+
+
+@final
+class Average(Component):
+    """An aggregator whose weights or whose models are not numbers."""
+
+    how: Literal["weights", "model"] = quantity("model", "", "what goes wrong")
+
+    def weights(self, samples):
+        return np.full(len(samples), np.nan if self.how == "weights" else 1.0 / len(samples))
+
+    def merge(self, shared, updates):
+        merged = KeptAverage().merge(shared, updates)
+        merged.shared[7] = np.nan
+        return merged

@@ -178,12 +178,19 @@ def test_what_a_deleted_folder_is_told_like(folder, monkeypatch):
 
 PLUGIN_FAULTS = {
     "raise": (["allocator.kind=faulty_plugins:Faulty"], "the simulation failed in round 1, which began at", "KeyError: 'a mistake in a plugin'"),
-    "nan": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=nan"], "device 0: prune_ratio is below 0 (nan against 0"),
+    "nan": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=nan"], "round 1, allocator Faulty: device 0: prune_ratio is below 0 (nan against 0"),
     "shape": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=shape"], "bandwidth_hz has shape (2,), must be (3,)"),
     "none": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=none"], "round 1", "'NoneType' object has no attribute"),
     "exit": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=exit"], "round 1", "SystemExit: 7"),
     "sleep": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=sleep"], "round 1 has not ended after 1 s of wall time, in faulty_plugins:_sleep, line "),
     "deaf": (["allocator.kind=faulty_plugins:Faulty", "allocator.how=deaf"], "round 1 has not ended after 1 s of wall time, in faulty_plugins:_deaf"),
+    "no gain": (["round.csi.kind=faulty_plugins:Blind"], "round 1, round.csi Blind: gain of device 1 is nan; must be finite and >= 0"),
+    "no mask": (["round.selection.kind=faulty_plugins:Numbers"], "round 1, round.selection Numbers: the answer has shape (3,) and type int64; must be a mask (3,) of type bool"),
+    "no factor": (["compute.kind=faulty_plugins:Slow"], "round 1, compute Slow: straggler factor of device 2 is nan; must be finite and >= 0"),
+    "no end": (["round.policy.kind=faulty_plugins:Waits"], "round 1, round.policy Waits: waits at ", "though nobody is outstanding; must aggregate, or give a wake_at_s"),
+    "no moment": (["round.policy.kind=faulty_plugins:Waits", "round.policy.how=nan"], "round 1, round.policy Waits: wake_at_s is nan s at ", "must be later"),
+    "the past": (["round.policy.kind=faulty_plugins:Waits", "round.policy.how='0'"], "round 1, round.policy Waits: wake_at_s is 0.0 s at ", "must be later"),
+    "no merge": (["round.policy.kind=faulty_plugins:Waits", "round.policy.how=merge"], "round 1, round.policy Waits: merge has shape (3,) and type float64; must be a mask"),
     "no speed": (["mobility.kind=faulty_plugins:Lost"], "device 0: speed_m_s = nan must be known"),
 }  # fmt: skip
 
@@ -212,11 +219,28 @@ def test_a_plugin_that_goes_wrong_before_the_first_round(folder):
     assert not (folder / "run").exists() or check_readable("run", 0)
 
 
+LEARNING = "{rounds: 2, devices: {count: 2}, learning: {kind: federated, dataset: {kind: digits}, model: {kind: mlp}}}"
+
+
+@pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        ([], 3, "round 0, learning.aggregator Average: 1 of the new model's"),
+        (["learning.aggregator.how=weights"], 2, "learning.aggregator Average: weight of device 0 is nan; must be finite and >= 0"),
+    ],
+)
+def test_an_aggregator_that_goes_wrong(folder, settings, code, words):
+    (folder / "learns.yaml").write_text(LEARNING)
+    chosen = ["learning.aggregator.kind=faulty_plugins:Average", *settings]
+    done = cosim_here("run", "learns.yaml", "--out", "run", *(word for setting in chosen for word in ("--set", setting)))
+    failed(done, code, words)
+
+
 @pytest.mark.full
 def test_a_trainer_that_never_ends(folder, monkeypatch):
     """It hangs on a thread of its own, which must not keep the process alive."""
-    scenario = "{rounds: 2, devices: {count: 2}, learning: {kind: federated, dataset: {kind: digits}, model: {kind: mlp}}}"
-    (folder / "hangs.yaml").write_text(scenario)
+    (folder / "hangs.yaml").write_text(LEARNING)
     monkeypatch.syspath_prepend(PLUGINS)
     done = cosim_command("run", "hangs.yaml", "--out", "run", "--round-limit", "20", "--set", "learning.trainer.kind=faulty_plugins:Sleepy")
     failed(done, 3, "round 0 has not ended after 20 s of wall time, in cosim.learn.")
