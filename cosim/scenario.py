@@ -104,6 +104,8 @@ class Scenario(Component):
             "uplink.kind": lambda: check_uplink(self.uplink, len(self.sites)),
             "area.wrap_around": lambda: check_wrap_around(self.area, self.sites, self.mobility),
             "devices.power_control.alpha": self._check_powers,
+            "stop.accuracy": lambda: self._check_measured(self.stop.accuracy),
+            "stop.global_accuracy": lambda: self._check_measured(self.stop.global_accuracy),
         }
         for where, check in checks.items():
             try:
@@ -121,6 +123,12 @@ class Scenario(Component):
         if isinstance(self.allocator, KKTEnergy):
             # pydantic turns a ValueError into a message
             raise ValueError("must be 1 where allocator kkt_energy chooses powers within round.energy.budget_j")  # noqa: TRY004
+
+    def _check_measured(self, target: float | None) -> None:
+        from cosim.learn.network_only import NetworkOnly
+
+        if target is not None and isinstance(self.learning, NetworkOnly):
+            raise ValueError("must be null where learning.kind is none, which measures no accuracy; stop.time_s ends such a run")
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:

@@ -6,7 +6,7 @@ import pytest
 
 import cosim
 from cosim.build import resume
-from cosim.errors import SimulationError
+from cosim.errors import ScenarioError, SimulationError
 from cosim.simulation import Simulation
 from cosim.trace import writer
 
@@ -30,6 +30,12 @@ def test_a_target_accuracy_ends_the_run_and_changes_nothing_before(whole, tmp_pa
     run = cosim.run(scenario(stop__accuracy=target), out=tmp_path / "run")
     assert run.manifest["status"] == "finished"
     pd.testing.assert_frame_equal(run.rounds, whole.rounds.iloc[: last + 1], check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "global_accuracy"])
+def test_an_accuracy_that_nothing_measures_is_refused(name):
+    with pytest.raises(ScenarioError, match=rf"stop\.{name}\b.* must be null where learning\.kind is none"):
+        scenario(learning={"kind": "none"}, **{f"stop__{name}": 0.5})
 
 
 def test_a_time_budget_ends_with_the_round_in_which_it_passes(whole, tmp_path):
