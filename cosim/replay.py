@@ -23,6 +23,7 @@ from cosim.units import dbm_to_w
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cosim.interfaces import FloatArray
     from cosim.rate import Rate
     from cosim.trace.run import Run
 
@@ -38,7 +39,12 @@ def recorded_problem(run: Run, round_index: int, site: int = 0) -> AllocationPro
     rows = run.devices[run.devices["round"] == round_index]
     rows = rows[rows["weight"].notna()]
     rows = rows[rows["site"] == site] if len(scenario.sites) > 1 else rows
-    over_noise = np.array(rounds["over_noise_by_site"].iloc[0].split() or [0.0], float) if len(scenario.sites) > 1 else np.zeros(1)
+    if rows.empty:
+        raise RunError(
+            f"{run.directory}: round {round_index} has no problem at site {site}: no device was there, free and selected, or no band"
+        )
+    over_noise, free_hz = _by_site(rounds, "over_noise_by_site"), _by_site(rounds, "bandwidth_free_by_site")
+    server = int(scenario.network.start(len(scenario.sites)).server_of[site])
     return AllocationProblem(
         round=round_index,
         device_ids=rows["device"].to_numpy(),
@@ -49,12 +55,17 @@ def recorded_problem(run: Run, round_index: int, site: int = 0) -> AllocationPro
         prunable_bits=rows["prunable_bits"].to_numpy(),
         snr_hz=rows["snr_planned_hz"].to_numpy(),
         prune_max=np.full(len(rows), scenario.round.prune_max),
-        bandwidth_hz=scenario.uplink.usable_bandwidth_hz,
+        bandwidth_hz=float(free_hz[site]),
         latency_threshold_s=float(rounds["latency_threshold_s"].iloc[0]),
-        rate=_planning_rate(scenario, site, float(over_noise[site])),
+        rate=_planning_rate(scenario, site, float(over_noise[site]) if over_noise.size else 0.0),
         energy=_energy(scenario, rows),
-        pruning_cost=_pruning_cost(rounds["pruning_cost"].iloc[0] if "pruning_cost" in rounds else ""),
+        pruning_cost=_pruning_cost(rounds["pruning_cost"].iloc[0], server),
     )
+
+
+def _by_site(rounds: pd.DataFrame, name: str) -> FloatArray:
+    """A column with a number for each site, of one round (sites,)."""
+    return np.array(rounds[name].iloc[0].split(), np.float64)
 
 
 def _planning_rate(scenario: Scenario, site: int, over_noise: float) -> Rate:
@@ -81,6 +92,6 @@ def _energy(scenario: Scenario, rows: pd.DataFrame) -> EnergyLimit | None:
     )
 
 
-def _pruning_cost(text: str) -> PruningCost | None:
-    cost = np.array([float(word) for word in text.split()])
+def _pruning_cost(curves: str, server: int) -> PruningCost | None:
+    cost = np.array(curves.split(";")[server].split() if curves else [], np.float64)
     return PruningCost(np.linspace(0.0, 1.0, cost.size), cost) if cost.size else None

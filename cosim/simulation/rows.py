@@ -213,14 +213,15 @@ def _spent_j(parts: Parts, record: Round, over: BoolArray) -> float:
 
 
 def _by_site(parts: Parts, plan: Plan) -> dict[str, str]:
-    """Numbers of each cell, as lists; nothing where there is only one."""
-    if len(parts.sites) == 1:
-        return {"objective_by_site": "", "over_noise_by_site": ""}
-    objectives = [float(plan.cells[cell][1].objective) if cell in plan.cells else np.nan for cell in range(len(parts.sites))]
-    return {
-        "objective_by_site": " ".join(map(repr, objectives)),
-        "over_noise_by_site": " ".join(map(repr, plan.over_noise.tolist())),
+    """Numbers of each cell, as lists; only the free band where there is only one cell."""
+    posed = [plan.cells.get(cell) for cell in range(len(parts.sites))]
+    lists = {
+        "bandwidth_free_by_site": [np.nan if cell is None else float(cell[0].bandwidth_hz) for cell in posed],
+        "objective_by_site": [np.nan if cell is None else float(cell[1].objective) for cell in posed],
+        "over_noise_by_site": plan.over_noise.tolist(),
     }
+    several = {name: values for name, values in lists.items() if len(posed) > 1 or name == "bandwidth_free_by_site"}
+    return {name: " ".join(map(repr, several.get(name, []))) for name in lists}
 
 
 def _pruning_cost(plan: Plan) -> float:
@@ -231,9 +232,10 @@ def _pruning_cost(plan: Plan) -> float:
 
 
 def _cost_words(parts: Parts, plan: Plan) -> str:
-    """The curve phi as a list of numbers; servers have one each, which are not recorded."""
-    cost = plan.problem.pruning_cost
-    return "" if cost is None or parts.backhaul.servers > 1 else " ".join(map(repr, cost.cost.tolist()))
+    """The curve phi of each server as a list of numbers, nothing for a server in whose cells nothing was to be decided."""
+    costs = {int(parts.backhaul.server_of[cell]): problem.pruning_cost for cell, (problem, _) in plan.cells.items()}
+    known = {server: " ".join(map(repr, cost.cost.tolist())) for server, cost in costs.items() if cost is not None}
+    return ";".join(known.get(server, "") for server in range(parts.backhaul.servers)) if known else ""
 
 
 def radio_rows(parts: Parts, record: Round) -> Columns:

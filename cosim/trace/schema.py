@@ -112,6 +112,11 @@ _ROUNDS = Table(
         _number("bandwidth_used_hz", "Hz", "sum of the bandwidths allocated"),
         _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
         _number("objective_pruning_cost", "", "sum of w_k phi(rho_k), phi the pruning error by the weights at the round's start"),
+        _word(
+            "bandwidth_free_by_site",
+            "band [Hz] that was to be shared out at each site, as objective_by_site; with one site too",
+            default="",
+        ),
         _word("over_noise_by_site", "interference over noise that the plan expected at each site, as objective_by_site", default=""),
         _word(
             "objective_by_site",
@@ -120,7 +125,7 @@ _ROUNDS = Table(
         ),
         _word(
             "pruning_cost",
-            "phi at evenly spaced ratios from 0 to 1, separated by blanks; empty where no weights are known or edge servers have one each",
+            "phi at evenly spaced ratios from 0 to 1, separated by blanks; of several edge servers, separated by ;; empty where unknown",
         ),
         _number("multiplier", "1/Hz", "Lagrange multiplier lambda of the bandwidth constraint, where the allocator has one"),
         _flag("feasible", "every device of the problem could be served within the threshold"),

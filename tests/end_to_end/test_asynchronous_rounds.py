@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 import cosim
+from cosim.alloc.baselines import EqualBandwidth
 from cosim.build import build, resume
+from cosim.errors import RunError
+from cosim.replay import recorded_problem
 from cosim.simulation import Simulation
 from cosim.trace import writer
 
@@ -82,6 +85,21 @@ def test_rounds_add_up_to_what_devices_spent_those_at_work_at_the_end_too(run):
     whole = devices.payload_bits + devices.retransmitted_bits
     assert whole[devices.status == "arrived"].sum() * (1 - 1e-12) <= rounds.uplink_bits.sum() <= whole.sum() * (1 + 1e-12)
     assert (rounds[["energy_j", "uplink_bits"]] >= 0).all(axis=None)
+
+
+def test_a_recorded_problem_has_the_band_that_others_left(run):
+    posed = set(run.devices["round"][run.devices.weight.notna()])
+    assert len(posed) > 3
+    for index in run.rounds["round"]:
+        if index not in posed:
+            with pytest.raises(RunError, match=f"round {index} has no problem at site 0"):
+                recorded_problem(run, index)
+            continue
+        problem = recorded_problem(run, index)
+        rows = run.devices[(run.devices["round"] == index) & run.devices.weight.notna()]
+        again = EqualBandwidth().allocate(problem, np.random.default_rng(0))
+        np.testing.assert_array_equal(again.bandwidth_hz[again.selected], rows.bandwidth_hz[rows.selected])
+        assert again.objective == run.rounds.objective[index]
 
 
 class Cut(BaseException):

@@ -102,7 +102,7 @@ def test_a_far_site_that_serves_nobody_changes_nothing(uplink, tmp_path):
     one, two = cosim.run(single, out=tmp_path / "one"), cosim.run(both, out=tmp_path / "two")
     assert (two.devices["site"] == 0).all()
     for name in ("rounds", "devices", "radio", "events"):
-        drop = ["objective_by_site", "over_noise_by_site"] if name == "rounds" else []
+        drop = [column for column in getattr(one, name) if column.endswith("_by_site")]
         pd.testing.assert_frame_equal(getattr(one, name).drop(columns=drop), getattr(two, name).drop(columns=drop), check_exact=True)
 
 
@@ -166,6 +166,17 @@ def test_hierarchical_runs_wait_for_the_cloud_after_every_second_round_and_resum
     monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)
     cosim.run(scenario.model_copy(update={"rounds": 1}), out=tmp_path / "short")  # the edge servers' models differ
     assert resume(tmp_path / "short", rounds=3).manifest["fingerprint"] == whole.manifest["fingerprint"]
+
+
+def test_a_recorded_problem_has_the_pruning_cost_of_its_edge_server(tmp_path):
+    scenario = cosim.Scenario.load("scenarios/hierarchical.yaml", overrides={**HIERARCHY, "allocator.kind": "pruning_aware"})
+    run = cosim.run(scenario, out=tmp_path / "run")
+    rows = run.devices[(run.devices["round"] == 1) & run.devices["weight"].notna()].set_index("device")
+    problems = {site: recorded_problem(run, 1, site) for site in rows["site"].unique().tolist()}
+    assert len({tuple(problem.pruning_cost.cost) for problem in problems.values()}) == 2
+    for problem in problems.values():
+        answer = scenario.allocator.allocate(problem, np.random.default_rng(0))
+        np.testing.assert_array_equal(rows.loc[problem.device_ids[answer.selected], "bandwidth_hz"], answer.bandwidth_hz[answer.selected])
 
 
 def test_one_edge_server_at_the_cloud_is_the_plain_scenario(tmp_path):
