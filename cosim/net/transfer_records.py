@@ -90,8 +90,9 @@ class Window:
 
     @property
     def rate_bps(self) -> FloatArray:
-        """Bits that arrive per second (m, T), averaged over each slot."""
-        return np.asarray(np.diff(self.total[BITS]) / np.diff(self.edges_s))
+        """Rate of sending (m, T) [bit/s]; of transport blocks, whose bits arrive all at once, what arrives in a slot over its duration."""
+        sending, arriving = self.slope[BITS], np.diff(self.total[BITS]) / np.diff(self.edges_s)
+        return np.asarray(np.where(sending > 0, sending, arriving))
 
     @property
     def held_hz(self) -> FloatArray:

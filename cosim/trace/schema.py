@@ -107,11 +107,17 @@ _ROUNDS = Table(
         _integer("devices_selected", "devices whose part ended in this round, arrived + dropped; all who were asked, unless asynchronous"),
         _integer("devices_arrived", "devices whose update was aggregated"),
         _integer("devices_dropped", "selected devices whose update was not aggregated"),
-        _number("prune_ratio_mean", "", "mean pruning ratio of the selected devices"),
+        _number("prune_ratio_mean", "", "mean prune_ratio, as realised, of the devices that began with this round"),
         _number("devices_pruned", "", "devices of devices_selected whose pruning ratio was above 0"),
         _number("bandwidth_used_hz", "Hz", "sum of the bandwidths allocated"),
-        _number("objective", "", "sum of w_k rho_k over all devices of the problem, a device that is not selected counting w_k"),
-        _number("objective_pruning_cost", "", "sum of w_k phi(rho_k), phi the pruning error by the weights at the round's start"),
+        _number(
+            "objective", "", "sum of w_k rho_k over all devices of the problem, rho_k as planned; a device that is not selected counts w_k"
+        ),
+        _number(
+            "objective_pruning_cost",
+            "",
+            "sum of w_k phi(rho_k), rho_k as planned, phi the pruning error by the weights at the round's start",
+        ),
         _word(
             "bandwidth_free_by_site",
             "band [Hz] that was to be shared out at each site, as objective_by_site; with one site too",
@@ -169,7 +175,11 @@ _DEVICES = Table(
         _number("pathloss_db", "dB", "path loss to the serving site, without shadowing"),
         _number("shadowing_db", "dB", "shadowing: additional loss, zero-mean"),
         _number("gain_planned_db", "dB", "power gain that the planner believed, antenna gains included"),
-        _number("prune_ratio", "", "pruned share rho_k of the prunable parameters, as realised"),
+        _number(
+            "prune_ratio",
+            "",
+            "pruned share of the prunable parameters, as realised: the planned rho_k, that of objective, in whole parameters or units",
+        ),
         _number("bandwidth_hz", "Hz", "uplink bandwidth allocated"),
         _number("bandwidth_mean_hz", "Hz", "uplink bandwidth held, averaged from the end of computing to the end of the upload"),
         _number("retransmitted_bits", "bit", "payload sent again, each time it was"),
@@ -224,7 +234,11 @@ _RADIO = Table(
         _number("gain_db", "dB", "channel gain with small-scale fading, antenna gains included; -inf while a device is being handed over"),
         _number("snr_db", "dB", "signal-to-noise ratio with the largest transmit power spread over the whole uplink band"),
         _number("blocks", "", "resource blocks held; NaN where the uplink has none"),
-        _number("rate_bps", "bit/s", "rate at which it was sending"),
+        _number(
+            "rate_bps",
+            "bit/s",
+            "rate at which it was sending; of transport blocks (nr_mcs), the bits that arrived in the slot over its duration",
+        ),
     ),
 )
 _EVENTS = Table(

@@ -111,3 +111,13 @@ def test_transport_blocks_need_a_scheduler():
     with pytest.raises(ScenarioError, match="lowest MCS"):
         scenario(**{"uplink.kind": "max_ci", "uplink.rate.kind": "nr_mcs", "uplink.snr_min_db": -10.0})
     assert np.isnan(scenario(**{"uplink.kind": "ideal"}).uplink.block_hz)
+
+
+def test_the_rate_of_a_sample_is_that_of_sending_in_the_last_slot_too(tmp_path):
+    """On a channel that does not change, so many blocks always carry so much, though an upload ends within a slot."""
+    overrides = {"learning.kind": "none", "rounds": 1, "uplink": {"kind": "round_robin", "bandwidth_hz": 1.8e6}, "mobility.kind": "static"}
+    overrides |= {"channel.fading.kind": "none", "trace.radio_interval_s": 0.01}
+    run = cosim.run(cosim.Scenario.load("scenarios/small_5dev.yaml", overrides=overrides), out=tmp_path / "run")
+    rates = run.radio[run.radio.rate_bps > 0].groupby(["device", "blocks"]).rate_bps
+    assert rates.size().min() > 1
+    np.testing.assert_allclose(rates.min(), rates.max(), rtol=1e-9)
