@@ -71,7 +71,7 @@ def test_resnet20_has_the_size_and_work_of_the_paper():
         (ResNet(depth=10), "6 n \\+ 2 layers"),
         (ResNet(width=12), "must divide model.width = 12"),
         (CNN(kernel=3), "takes images"),
-        (CNN1D(kernel=30), "too large"),
+        (CNN1D(kernel=30), "gets 20 values: its kernel of 30 is larger"),
     ],
 )
 def test_what_a_model_cannot_be_is_refused(model, message):
