@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
     """Everything that a simulation of this scenario asks while it runs.
 
-    ``workers``: training threads; default: the processors this process may use. Any number gives the same bits.
+    ``workers``: training threads, > 0; default: the processors this process may use. Any number gives the same bits. Raises ValueError
+    for other numbers, ScenarioError where parts do not fit.
     """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers = {workers}: must be at least 1")
     streams = Streams(scenario.seed)
     threshold = scenario.round.latency_threshold
     return Parts(
@@ -80,15 +83,16 @@ def run(
 
     ``out``: directory for the results, absent or empty; default: a new directory for temporary files.
     ``progress(rounds done, rounds, simulated s, wall s)`` is called after each round. ``round_limit_s``: a round that lasts for more
-    wall time is an error, in case a plugin hangs (inf: never). Raises RunError if ``out`` cannot be used, other CosimErrors when the
-    simulation fails; what was recorded by then stays readable.
+    wall time is an error, in case a plugin hangs (> 0; inf: never). Raises ValueError for numbers out of range, RunError if ``out``
+    cannot be used, other CosimErrors when the simulation fails; what was recorded by then stays readable.
     """
     begin = time.perf_counter()
-    directory = Path(tempfile.mkdtemp(prefix="cosim-")) if out is None else Path(out)
-    check_free(directory)
+    if out is not None:
+        check_free(Path(out))
     dog = Watchdog(round_limit_s)
     with dog.watching(lambda: "making the simulation"):
         parts = build(scenario, workers=workers)
+    directory = Path(tempfile.mkdtemp(prefix="cosim-")) if out is None else Path(out)
     make_directory(directory, parents=True)
     book = _Book(directory, scenario, {"build": time.perf_counter() - begin})
     book.begin()
@@ -107,9 +111,9 @@ def resume(
 ) -> Run:
     """Go on with a run that was killed, interrupted or failed; the result is the same, bit for bit, as without that.
 
-    ``rounds``: a new, larger number of rounds, which extends a finished run too. A finished run that is not extended is
-    returned unchanged. ``round_limit_s``: as for ``run``. Raises RunError if the directory is no run or is damaged, or has more
-    rounds already.
+    ``rounds``: a new, larger number of rounds, which extends a finished run too; its old last round stays evaluated. A finished run
+    that is not extended, or that its ``stop`` ended, is returned unchanged. ``workers``, ``round_limit_s``: as for ``run``. Raises
+    RunError if the directory is no run or is damaged, or has more rounds already.
     """
     begin = time.perf_counter()
     directory = Path(directory)
@@ -123,7 +127,8 @@ def resume(
     target = scenario.rounds if rounds is None else rounds
     if target < done:
         raise RunError(f"{directory} has {done} rounds already; --rounds {target} would take some away")
-    if found.manifest["status"] == "finished" and target == scenario.rounds:
+    stopped = arrays is not None and bool(arrays["stopped"][0])
+    if found.manifest["status"] == "finished" and (stopped or target == scenario.rounds):
         return found
     scenario = scenario.model_copy(update={"rounds": target})
     dog = Watchdog(round_limit_s)

@@ -675,8 +675,8 @@ class Update:
 class Evaluation:
     """Accuracies in [0, 1]; arrays (devices,), NaN where not evaluated.
 
-    ``accuracy``: of the pruned model that the device would use, (u * m_k, v_k); a device without a mask in
-    this round uses (u, v_k). ``accuracy_full``: of (u, v_k). Both on the device's local test data.
+    ``accuracy``: of the pruned model that the device would use, (u * m_k, v_k), with its mask of this round, or that of the work it is
+    still at; a device with neither uses (u, v_k). ``accuracy_full``: of (u, v_k). Both on the device's local test data.
     ``global_accuracy``: of the global model (personal parts averaged) on all test data.
     """
 

@@ -20,7 +20,7 @@ from cosim.messages import walk
 
 def place_of(path: str) -> Place:
     """The place that a dotted path names; parts that are numbers are list indices. Raises ScenarioError."""
-    parts = path.split(".")
+    parts = path.split(".") if isinstance(path, str) else [""]
     if not all(parts):
         raise ScenarioError(f"override: {shown(path)} is not a dotted path such as 'uplink.bandwidth_hz'")
     return tuple(int(part) if part.isdecimal() else part for part in parts)

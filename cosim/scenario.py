@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, final
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
@@ -74,7 +75,9 @@ class Scenario(Component):
     rounds: int = quantity(10, "", "number of rounds", ge=1, lt=2**31)
     stop: Stop = _section(Stop)
     area: Area = _section(Area)
-    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field((Site(),), description="the base stations, each a cell")
+    sites: Annotated[tuple[Site, ...], Field(strict=False)] = Field(
+        (Site(),), description="the base stations, each a cell", json_schema_extra={"minItems": 1}
+    )
     devices: Devices = _section(Devices)
     compute: Annotated[Compute, Node("compute")] = default("compute", "constant")
     availability: Annotated[Availability, Node("availability")] = default("availability", "always")
@@ -143,7 +146,7 @@ class Scenario(Component):
         scenario = cls.checked(document.data, folder, lambda place, key: document.where(place, key=key))
         if not overrides:
             return scenario
-        chosen = {override.place_of(name): value for name, value in overrides.items()}
+        chosen = {override.place_of(name): value.item() if isinstance(value, np.generic) else value for name, value in overrides.items()}
         return scenario.overridden(chosen, folder, lambda place: f"{document.name}: {blame(place, chosen)}")
 
     def overridden(self, overrides: Mapping[Place, Any], folder: Path, where: Callable[[Place], str]) -> Scenario:

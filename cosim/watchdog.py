@@ -34,6 +34,9 @@ class Watchdog:
     """
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
+        """Raises ValueError for a limit that is none."""
+        if not limit_s > 0:
+            raise ValueError(f"round_limit_s = {limit_s!r}: must be above 0; inf: no limit")
         self._limit_s = limit_s if math.isinf(limit_s) else min(limit_s, _LONGEST_S)
         self._watching = False
 

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from cosim.component import Component, ScenarioPath, quantity
 from cosim.errors import ScenarioError
-from cosim.learn.roles import ImageData, Images
+from cosim.learn.roles import ImageData
 
 NEEDED: Final = ("train_images", "train_labels", "test_images", "test_labels")
 GROUPS: Final = ("train_groups", "test_groups")
@@ -124,10 +124,11 @@ def _image_shape(shape: tuple[int, ...], channels: str, where: str) -> tuple[int
     raise ValueError(f"{where} has shape {shape}, must be (n, features), (n, height, width) or (n, channels, height, width)")
 
 
-def _as_images(array: NDArray[np.generic], channels: str) -> Images:
+def _as_images(array: NDArray[np.generic], channels: str) -> NDArray[np.floating]:
+    """(n, channels, height, width), no digits lost: normalisation takes away what all have in common."""
     if array.ndim == 4 and channels == "last":
         array = np.moveaxis(array, 3, 1)
-    return array.astype(np.float32).reshape(len(array), *_image_shape(array.shape, "first", "images"))
+    return array.astype(np.promote_types(array.dtype, np.float32)).reshape(len(array), *_image_shape(array.shape, "first", "images"))
 
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:

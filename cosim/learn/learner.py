@@ -342,7 +342,7 @@ class FederatedLearner:
         if (round_index + 1) % self._parameters.evaluate_every and not final:
             unknown = np.full(len(self._weight), np.nan)
             return Evaluation(accuracy=unknown, accuracy_full=unknown.copy(), global_accuracy=np.nan)
-        masks = self._masks if self._masks_round == round_index else {}
+        masks = self._tickets.masks() | (self._masks if self._masks_round == round_index else {})
         with training_threads(self._workers) as pool:
             return evaluate(
                 self._parts,

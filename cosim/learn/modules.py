@@ -108,7 +108,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _made(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
-    with _seeded(seed):
+    with _seeded(seed), torch.device("cpu"):
         try:
             module = make()
         except Exception as error:
@@ -120,7 +120,7 @@ def _made(make: Callable[[], nn.Module], *, seed: int) -> nn.Module:
 
 def _measured(module: nn.Module, input_shape: Shape, classes: int) -> dict[str, float]:
     """Work of each submodule, its children's included, by name [FLOP per sample]; refuses what cannot be trained as a function."""
-    x = torch.linspace(-1.0, 1.0, 2 * math.prod(input_shape)).reshape(2, *input_shape)
+    x = torch.linspace(-1.0, 1.0, 2 * math.prod(input_shape), dtype=torch.float32, device="cpu").reshape(2, *input_shape)
     trial = copy.deepcopy(module)
     buffers = {name: buffer.clone() for name, buffer in trial.named_buffers()}
     try:

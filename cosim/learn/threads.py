@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
 
@@ -19,14 +20,40 @@ B = TypeVar("B")
 @contextmanager
 def training_threads(workers: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of ``workers`` threads in which torch works on one core each; the caller's own settings are as before afterwards."""
-    before, short = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False  # on a GPU convolutions of users' modules would have 10 bits for each number
+    before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(workers, THREADS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with _PRECISION, ThreadPoolExecutor(workers, THREADS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)
-        torch.backends.cudnn.allow_tf32 = short
+
+
+class _FullPrecision:
+    """While anybody is inside, products and convolutions use all bits of float32; a caller may have allowed TF32 or bfloat16.
+
+    These settings are the process's, and so is the count of those inside: simulations may run in several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, ("highest", True)
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+                torch.set_float32_matmul_precision("highest")
+                torch.backends.cudnn.allow_tf32 = False
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                torch.set_float32_matmul_precision(self._before[0])
+                torch.backends.cudnn.allow_tf32 = self._before[1]
+
+
+_PRECISION: Final = _FullPrecision()
 
 
 def in_order(pool: Executor, work: Callable[[A], B], jobs: Iterable[A], *, ahead: int) -> Iterator[B]:

@@ -64,6 +64,10 @@ class Tickets:
         self._finished = []
         return found
 
+    def masks(self) -> dict[int, PackedMask]:
+        """Of each device that is at work, the mask that it works with."""
+        return {device: ticket.mask for device, ticket in self._pending.items()}
+
     def state(self) -> dict[str, NDArray[np.generic]]:
         """All tickets as named arrays; each model is stored once, however many tickets refer to it."""
         tickets = [*self._finished, *self._pending.values()]

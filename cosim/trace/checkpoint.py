@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -30,10 +31,13 @@ def save_checkpoint(directory: Path, arrays: Mapping[str, NDArray[np.generic]], 
     about = {"version": str(CHECKPOINT_VERSION), "scenario": scenario_digest, "sha256": _digest(held)}
 
     def write(draft: Path) -> None:
+        draft.touch()
+        mode = draft.stat().st_mode
         try:
             save_file(held, draft, metadata=about)
         except SafetensorError as error:  # its words for what the system says
             raise OSError(str(error)) from error
+        draft.chmod(mode)  # that of all other files; what safetensors writes is its owner's alone
 
     make_directory(path.parent)
     replace_atomically(path, write)
@@ -49,6 +53,8 @@ def load_checkpoint(directory: Path, scenario_digest: str) -> Arrays | None:
     path = directory / CHECKPOINT_NAME
     if not path.exists():
         return None
+    if not os.access(path, os.R_OK):
+        raise RunError(f"{path} cannot be read: permission denied")
     try:
         with safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}

@@ -216,7 +216,11 @@ _DEVICES = Table(
             "",
             "mean loss of the local training whose update is this row's; NaN where the server never had it, or there was no data",
         ),
-        _number("accuracy", "", "accuracy of the pruned model that the device would use, on its own test data, in [0, 1]"),
+        _number(
+            "accuracy",
+            "",
+            "accuracy on own test data, model pruned as in this round or in the work it is still at; unpruned where neither; in [0, 1]",
+        ),
         _number("accuracy_full", "", "accuracy of the unpruned global part with its personal part, in [0, 1]"),
     ),
 )

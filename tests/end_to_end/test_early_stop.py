@@ -65,6 +65,7 @@ def test_a_stopped_run_stays_stopped(whole, tmp_path, monkeypatch):
     for rounds in (None, LONG + 2):
         run = resume(tmp_path / "run", rounds=rounds)
         assert run.manifest["status"] == "finished"
+        assert run.scenario["rounds"] == LONG
         pd.testing.assert_frame_equal(run.rounds, whole.rounds.iloc[:2], check_exact=True)
 
 

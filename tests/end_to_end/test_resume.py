@@ -149,3 +149,24 @@ def test_state_survives_as_arrays():
     assert np.array_equal(again.battery_j, state.battery_j)
     assert again.open_rows[2]["status"].tolist() == ["late", "arrived"]
     assert np.array_equal(again.open_rows[2]["x_m"], [1.0, np.nan], equal_nan=True)
+
+
+def test_a_checkpoint_may_be_read_by_those_who_may_read_the_run(tmp_path, monkeypatch):
+    run = cosim.run(scenario(rounds=1, learning="none"), out=tmp_path / "run")
+    state = run.directory / "checkpoint" / "state.safetensors"
+    assert state.stat().st_mode == (run.directory / "scenario.yaml").stat().st_mode
+    monkeypatch.setattr("os.access", lambda path, mode: path != state)
+    with pytest.raises(RunError, match=r"state\.safetensors cannot be read: permission denied"):
+        resume(run.directory, rounds=2)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"workers": 0}, "workers = 0: must be at least 1"),
+    ({"round_limit_s": 0.0}, r"round_limit_s = 0\.0: must be above 0"),
+    ({"round_limit_s": float("nan")}, "round_limit_s = nan"),
+])  # fmt: skip
+def test_numbers_out_of_range_leave_nothing_behind(wrong, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        cosim.run(scenario(rounds=1, learning="none"), **wrong)
+    assert list(tmp_path.iterdir()) == []

@@ -316,3 +316,15 @@ def test_the_schema_is_json_and_every_reference_in_it_leads_somewhere():
     for reference in set(re.findall(r'"#/\$defs/([^"]+)"', json.dumps(schema))):
         assert reference in schema["$defs"]
     assert schema["additionalProperties"] is False
+
+
+def test_numbers_of_numpy_are_numbers(load):
+    assert load("{}", {"seed": np.int64(3), "uplink.bandwidth_hz": np.float32(2e6)}).seed == 3
+
+
+def test_an_override_has_a_path(complaint):
+    assert "override: 1 is not a dotted path" in complaint("{}", {1: 2})
+
+
+def test_the_schema_wants_a_site():
+    assert Scenario.model_json_schema()["properties"]["sites"]["minItems"] == 1

@@ -88,3 +88,10 @@ def test_values_that_are_not_finite_are_told(tmp_path):
 def test_a_file_that_changes_is_looked_at_again(tmp_path):
     assert npz(tmp_path, arrays((4,))).image_shape == (1, 1, 4)
     assert npz(tmp_path, arrays((9, 9))).image_shape == (1, 9, 9)
+
+
+def test_digits_that_all_have_in_common_take_none_of_the_others(tmp_path):
+    """Times in seconds since 1970, 20 s apart: float32 tells steps of 128 s."""
+    times = 1.7e9 + 20.0 * RNG.standard_normal((12, 1))
+    data = npz(tmp_path, arrays((1,), train_images=times, test_images=times[:5])).load()
+    np.testing.assert_allclose(data.train_images.ravel(), ((times - times.mean()) / times.std()).ravel(), rtol=1e-4)

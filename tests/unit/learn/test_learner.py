@@ -505,3 +505,17 @@ def test_a_foreign_checkpoint_is_refused(play):
         learner.restore(play.learner(devices=4).state())
     with pytest.raises(RunError, match="another scenario"):
         learner.restore(play.learner(model=MLP(hidden=(13,))).state())
+
+
+def test_a_device_still_at_work_is_evaluated_with_the_mask_it_works_with(play):
+    learner = play.learner(pruner=Magnitude())
+    learner.assign(0, EVERYONE, np.full(5, 0.5))
+    learner.start(0, 2)
+    learner.aggregate(0, np.empty(0, np.int64))
+    now = learner.evaluate(0)
+    learner.assign(1, np.empty(0, np.int64), np.empty(0))
+    learner.aggregate(1, np.empty(0, np.int64))
+    later = learner.evaluate(1)
+    assert later.accuracy[2] == now.accuracy[2] != later.accuracy_full[2]
+    others = [0, 1, 3, 4]
+    np.testing.assert_array_equal(later.accuracy[others], later.accuracy_full[others])

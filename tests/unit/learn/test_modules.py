@@ -166,3 +166,13 @@ def test_a_module_that_raises_in_training_is_one_message(factory, play):
 def test_adapters_need_layers_of_cosims_own(factory):
     with pytest.raises(ValueError, match=r"split\.adapters = 2: only models made of cosim's own layers"):
         Parts.of(factory("perceptron").network((1, 6, 6), 4), Split(adapters=2))
+
+
+def test_other_defaults_of_torch_change_nothing_for_modules():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            network = TorchModule(factory=f"{__name__}:perceptron").network((1, 4, 4), 3)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert network.layers[-1].weight_shape == (3, 12)
