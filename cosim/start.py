@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 def check(scenario: Scenario) -> None:
     """Start all that a run starts before its first round, but for the model: read traces, place devices, load and deal the data.
 
-    Raises ScenarioError where a run would. Loads no torch; what takes long are large data sets, which are downloaded if need be.
+    Raises ScenarioError where a run would. Loads no torch. Data that would have to be downloaded first are not looked at.
     """
     from cosim.learn.federated import Federated
+    from cosim.learn.roles import Downloaded
 
     start_world(scenario)
-    if isinstance(scenario.learning, Federated):
-        scenario.learning.deal(scenario.devices.count, Streams(scenario.seed))
+    learning = scenario.learning
+    if isinstance(learning, Federated) and not (isinstance(learning.dataset, Downloaded) and not learning.dataset.at_hand):
+        learning.deal(scenario.devices.count, Streams(scenario.seed))
 
 
 def start_world(scenario: Scenario) -> World | ManySites:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cosim.component import Component, ScenarioPath, quantity
 from cosim.errors import ScenarioError
-from cosim.learn.data_download import download, user_cache
+from cosim.learn.data_download import download, is_cached, user_cache
 from cosim.learn.idx import read_idx
 from cosim.learn.roles import ImageData
 
@@ -95,6 +95,11 @@ class FashionMNIST(Component):
     folder: ScenarioPath | None = quantity(None, "", "folder with the four IDX files, .gz or not; null: search, then download")
     url: str = quantity("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/", "", "where to download from, when nothing is found")
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        return _at_hand(self.folder, SYSTEM_FOLDER, CHECKSUMS, "fashion-mnist")
+
     def load(self) -> ImageData:
         """Raises ScenarioError where the files cannot be found, downloaded or read."""
         paths = _in_folder(self.folder) or _in_folder(SYSTEM_FOLDER, needed=False)
@@ -115,6 +120,11 @@ class MNIST(Component):
 
     folder: ScenarioPath | None = quantity(None, "", "folder with the four IDX files, .gz or not; null: search, then download")
     url: str = quantity("https://ossci-datasets.s3.amazonaws.com/mnist/", "", "where to download from, when nothing is found")
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        return _at_hand(self.folder, MNIST_SYSTEM_FOLDER, MNIST_CHECKSUMS, "mnist")
 
     def load(self) -> ImageData:
         """Raises ScenarioError where the files cannot be found, downloaded or read."""
@@ -138,6 +148,10 @@ class Digits(Component):
         """1437 training and 360 test images."""
         with np.load(DIGITS_FILE, allow_pickle=False) as arrays:
             return _normalised(tuple(arrays[name] for name in ARRAYS), 16.0, _DIGITS)
+
+
+def _at_hand(folder: Path | None, system_folder: Path, checksums: Mapping[str, str], cache: str) -> bool:
+    return folder is not None or bool(_in_folder(system_folder, needed=False)) or is_cached(checksums, user_cache(cache))
 
 
 def _in_folder(folder: Path | None, *, needed: bool = True) -> list[Path]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cosim.component import Component, ScenarioPath, quantity
 from cosim.errors import ScenarioError
-from cosim.learn.data_download import download, user_cache
+from cosim.learn.data_download import download, is_cached, user_cache
 from cosim.learn.roles import ImageData, Images
 
 ARCHIVE: Final = "cifar-10-binary.tar.gz"
@@ -41,6 +41,11 @@ class CIFAR10(Component):
 
     folder: ScenarioPath | None = quantity(None, "", "folder with cifar-10-binary.tar.gz or its .bin files; null: cache, then download")
     url: str = quantity("https://www.cs.toronto.edu/~kriz/", "", "where to download the archive from, when nothing is found")
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        return self.folder is not None or is_cached(CHECKSUMS, user_cache("cifar-10"))
 
     def load(self) -> ImageData:
         """Raises ScenarioError where the files cannot be found, downloaded or read."""

@@ -19,6 +19,11 @@ def user_cache(name: str) -> Path:
     return Path(pooch.os_cache("cosim")) / name
 
 
+def is_cached(checksums: Mapping[str, str], cache: Path) -> bool:
+    """Whether all files are in the cache, whole or not."""
+    return all((cache / name).is_file() for name in checksums)
+
+
 def download(title: str, url: str, checksums: Mapping[str, str], cache: Path, *, timeout_s: float = TIMEOUT_S) -> list[Path]:
     """The files in ``cache``, fetched from ``url`` + name where they are not there yet or not whole.
 

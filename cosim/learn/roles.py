@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, final
+from typing import Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,16 @@ class Dataset(Protocol):
     def classes(self) -> int: ...
     def load(self) -> ImageData:
         """Raises ScenarioError where the data cannot be had."""
+        ...
+
+
+@runtime_checkable
+class Downloaded(Dataset, Protocol):
+    """A data set that is downloaded where it is not found."""
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether all files are here, so that ``load`` opens no connection."""
         ...
 
 

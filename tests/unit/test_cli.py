@@ -107,6 +107,14 @@ def test_checks(call, small):
     assert call("check", "--run", "a").stdout == "a: good\n"
 
 
+def test_a_check_downloads_nothing(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("cosim.learn.data.SYSTEM_FOLDER", tmp_path)
+    Path("full.yaml").write_text("learning: {kind: federated, dataset: {kind: fashion_mnist, url: 'http://127.0.0.1:9/'}}")
+    assert call("check", "full.yaml").stdout == "full.yaml: good\n"
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_damaged_run_directory_is_4(call, small):
     call("run", small, "--out", "a", "--quiet")
     Path("a/scenario.yaml").write_text("seed: -1")
