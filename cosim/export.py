@@ -83,14 +83,15 @@ def _rounds(rounds: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _slices(run: Run) -> Iterator[dict[str, Any]]:
-    """Phases that ended; the one in which a late device was when its round closed reaches to that moment."""
+    """Phases that ended; the one in which a late device was when its round closed, or an asynchronous run, reaches to that moment."""
     rows = run.devices[run.devices["selected"]].merge(run.rounds[["round", "t_start_s", "t_end_s"]], on="round")
     lengths = rows[list(PHASES.values())].to_numpy(np.float64)
     ended = np.isfinite(lengths)
     first_missing = np.cumsum(~ended, axis=1) == 1
     cut_off = first_missing & ~ended & (rows["status"] == "late").to_numpy()[:, None]
     ends_s = rows["t_start_s"].to_numpy()[:, None] + np.cumsum(np.where(ended, lengths, 0.0), axis=1)
-    end = np.where(cut_off, _nanoseconds(rows["t_end_s"])[:, None], _nanoseconds(ends_s))
+    closed_s = np.full(len(rows), run.rounds["t_end_s"].max()) if run.asynchronous else rows["t_end_s"]
+    end = np.where(cut_off, _nanoseconds(closed_s)[:, None], _nanoseconds(ends_s))
     begin = np.concatenate([_nanoseconds(rows["t_start_s"])[:, None], end[:, :-1]], axis=1)
     shown = (end > begin) & (cut_off | (ended & (np.cumsum(~ended, axis=1) == 0)))
     notes = rows[["round", "status", "prune_ratio", "bandwidth_hz", "payload_bits", "t_planned_s", "straggler_factor"]].to_dict("records")

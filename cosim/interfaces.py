@@ -645,7 +645,7 @@ class Submodels:
 
     ``prune_ratio``: realised, floor(rho N) / N; a little more where whole units go. ``payload_bits``: the exact length of
     the encoded upload. ``flops``: work counted on the real sub-model. ``pruning_error`` = sum_k w_k ||u - u m_k||^2 and
-    ``pruning_bound`` = ||u||^2 sum_k w_k rho_k over the prunable part of these devices.
+    ``pruning_bound`` = ||u||^2 sum_k w_k rho_k over the prunable part of these devices, at the ratios that were asked for.
     """
 
     device_ids: IntArray

@@ -30,7 +30,8 @@ HEAD: Final = (
 def panels(run: Run) -> list[Panel]:
     """The allocator's view of the pruned devices; nothing where nothing was pruned or no plan was recorded."""
     known = insight.pruned(insight.device_rounds(run))
-    return [] if known.empty else [_why(known)]
+    computing = known[known["prunable_time_s"] > 0]  # a logarithmic axis has no place for the others
+    return [] if computing.empty else [_why(computing)]
 
 
 def _why(known: pd.DataFrame) -> Panel:

@@ -16,14 +16,9 @@ MATERIAL: Final = 0.02
 """A device whose time strays from the plan by less than this share of it went as planned."""
 
 
-def asynchronous(run: Run) -> bool:
-    """Whether rounds were aggregations that did not wait for everybody: some devices went on, and a later one took their updates."""
-    return bool((run.devices["staleness"] > 0).any())
-
-
 def idle_rounds(run: Run) -> list[int]:
     """Rounds in which nobody was at work, since nobody was selected."""
-    if asynchronous(run):
+    if run.asynchronous:
         return []
     asked = run.devices.groupby("round")["selected"].any()
     return [int(index) for index in asked.index[~asked]]
@@ -40,7 +35,7 @@ def device_rounds(run: Run) -> pd.DataFrame:
     """
     stayed = run.devices["selected"] & run.devices["status"].isin(["arrived", "late", "rejected"])
     rows, rounds = run.devices[stayed].reset_index(drop=True), run.rounds.set_index("round")
-    over = rows["merged_round"].fillna(rounds.index.max() if asynchronous(run) else rows["round"])
+    over = rows["merged_round"].fillna(rounds.index.max() if run.asynchronous else rows["round"])
     rows["latency_s"] = over.map(rounds["t_end_s"]) - rows["round"].map(rounds["t_start_s"])
     ended = rows["t_total_s"].notna()
     before = rows[["t_download_s", "t_compute_s", "t_wait_s"]].sum(axis=1, skipna=False).fillna(rows["latency_s"])

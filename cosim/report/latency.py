@@ -50,7 +50,7 @@ def panels(run: Run) -> list[Panel]:
 
 def latency_over_time(run: Run) -> Panel | None:
     """Latency of each round: realised, planned, and the threshold that the allocation had to meet; asynchronous ones have no plan."""
-    rounds, alone = run.rounds, insight.asynchronous(run)
+    rounds, alone = run.rounds, run.asynchronous
     if rounds["latency_s"].isna().all():
         return None
     kinds = {
@@ -84,7 +84,7 @@ def latency_over_time(run: Run) -> Panel | None:
 
 def latency_of_rounds(run: Run) -> Panel | None:
     """Distribution of the rounds' latency, planned and realised."""
-    planned = None if insight.asynchronous(run) else ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash")
+    planned = None if run.asynchronous else ecdf(run.rounds["planned_latency_s"], "planned", ORANGE, "dash")
     curves = [planned, ecdf(run.rounds["latency_s"], "realised", BLUE, "solid")]
     caption = "The share of rounds that were over within a given time. The further left a curve lies, the faster the rounds."
     return _distribution("Distribution over rounds", caption, curves, "latency of a round [s]", "share of rounds")
@@ -162,7 +162,7 @@ def time_panels(run: Run) -> list[Panel]:
     arrived = _phases(run)
     if arrived.empty:
         return []
-    return [time_per_round(arrived, alone=insight.asynchronous(run)), time_per_device(arrived)]
+    return [time_per_round(arrived, alone=run.asynchronous), time_per_device(arrived)]
 
 
 def _phases(run: Run) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def panels(run: Run) -> list[Panel]:
         "arrived": (table["arrived"], BLUE),
         "selected, did not arrive": (vain, SKY),
         "could not be served": (table["infeasible"], BLACK),
-        "still at work, not asked or offline" if insight.asynchronous(run) else "not asked or offline": (
+        "still at work, not asked or offline" if run.asynchronous else "not asked or offline": (
             table["rounds"] - table["selected"] - table["infeasible"],
             PALE,
         ),
@@ -88,7 +88,7 @@ def _fairness(run: Run) -> str:
     mean, least, most = (percent_text(float(value)) for value in (share.mean(), share.min(), share.max()))
     parts = [
         f"A device arrived with {updates.mean():.1f} updates on average, from {updates.min()} to {updates.max()}."
-        if insight.asynchronous(run)
+        if run.asynchronous
         else f"A device arrived in {mean} of the rounds on average, from {least} to {most}."
     ]
     if np.isfinite(jain):

@@ -67,7 +67,7 @@ def one_round(run: Run, rows: pd.DataFrame) -> Panel:
     what = (
         "What every device did that began with a round, until an aggregation took its update; the one that took longest is on top. The "
         "dashed line is the end that was planned for the last of them"
-        if insight.asynchronous(run)
+        if run.asynchronous
         else "What every device did in one round; the device that was last is on top. The dashed line is the end that was planned for the "
         "round"
     )

@@ -64,7 +64,7 @@ def cards(run: Run) -> list[tuple[str, str, str]]:
         (
             "mean round",
             quantity_text(_mean(rounds["latency_s"]), "s"),
-            "from one aggregation to the next" if insight.asynchronous(run) else planned,
+            "from one aggregation to the next" if run.asynchronous else planned,
         ),
         ("updates arrived", percent_text(arrived / selected) if selected else UNKNOWN, f"{arrived} of {selected} selected"),
         ("pruning ratio", ratio_text(_mean(rounds["prune_ratio_mean"])), "mean over rounds and selected devices, the unpruned too"),
@@ -112,7 +112,7 @@ def rounds_table(run: Run) -> str:
     rounds = run.rounds.assign(last=[names.get(index, UNKNOWN) for index in run.rounds["round"]])
     if len(rounds) > MOST_ROWS:
         rounds = rounds.iloc[np.unique(np.linspace(0, len(rounds) - 1, MOST_ROWS).astype(int))]
-    slowest = "slowest" if insight.asynchronous(run) else "last"
+    slowest = "slowest" if run.asynchronous else "last"
     columns: dict[str, tuple[str, Callable[[Any], str]]] = {
         "round": ("round", lambda value: str(int(value))),
         "end": ("t_end_s", lambda value: quantity_text(value, "s")),
@@ -143,7 +143,7 @@ def misses(run: Run) -> str:
         return "<p>No device was selected, in any round.</p>"
     if missed.empty:
         return "<p>Every device that was selected arrived, in every round.</p>"
-    end = "the run ended" if insight.asynchronous(run) else "the round closed"
+    end = "the run ended" if run.asynchronous else "the round closed"
     arrived = run.devices[run.devices["status"] == "arrived"]
     groups = missed.assign(doing=_unfinished(missed)).groupby(["status", "doing"])
     rows = [[*map(str, names), *_traits(rows)] for names, rows in sorted(groups, key=lambda group: -len(group[1]))]

@@ -21,7 +21,7 @@ MOST_NAMED: Final = 4
 def answers(run: Run) -> list[tuple[str, str]]:
     """Questions and answers about the whole run; only those that its tables can answer."""
     rows = insight.device_rounds(run)
-    alone = insight.asynchronous(run)
+    alone = run.asynchronous
     made = [("How far was planned latency off?", _update_error(run.rounds, rows) if alone else _plan_error(run.rounds))]
     if not rows.empty:
         last = insight.stragglers(rows)
@@ -123,7 +123,7 @@ def round_notes(run: Run) -> dict[int, str]:
         return {}
     by_round = dict(iter(rows.groupby("round")))
     totals = run.rounds.set_index("round")
-    last, note = insight.stragglers(rows).reset_index(), _note_alone if insight.asynchronous(run) else _note
+    last, note = insight.stragglers(rows).reset_index(), _note_alone if run.asynchronous else _note
     return {  # a sentence each, so rounds are looped over
         row["round"]: note(row, by_round[row["round"]], totals.loc[row["round"]]) for row in last.to_dict("records")
     }

@@ -77,6 +77,11 @@ class Run:
         return self._read("devices")
 
     @cached_property
+    def asynchronous(self) -> bool:
+        """Whether rounds were aggregations that did not wait for everybody: some devices went on, and a later one took their updates."""
+        return bool((self.devices["staleness"] > 0).any())
+
+    @cached_property
     def radio(self) -> pd.DataFrame:
         """Samples of the radio links; no rows where the scenario asked for none."""
         return self._read("radio")

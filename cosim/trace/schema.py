@@ -152,7 +152,7 @@ _ROUNDS = Table(
         _number("accuracy_p10", "", "10th percentile over devices of accuracy, in [0, 1]"),
         _number("global_accuracy", "", "accuracy of the global model (personal parts averaged) on all test data, in [0, 1]"),
         _number("pruning_error", "", "sum_k w_k norm(u - u m_k)^2 over the prunable part"),
-        _number("pruning_bound", "", "norm(u)^2 sum_k w_k rho_k over the prunable part"),
+        _number("pruning_bound", "", "norm(u)^2 sum_k w_k rho_k over the prunable part, at the ratios that were asked for"),
         _number("coverage_min", "", "least number of aggregated devices that kept a prunable parameter"),
         _number("uncovered_fraction", "", "share of the prunable parameters that no aggregated device kept"),
     ),

@@ -69,6 +69,20 @@ def test_slices_are_the_phases_of_the_table(events, run):
             assert durations[row.round, row.device] == pytest.approx(row[2] * 1e6, abs=2e-3)
 
 
+def test_work_that_an_asynchronous_run_cuts_off_reaches_to_its_end(tmp_path):
+    (tmp_path / "s.yaml").write_text("""
+{seed: 3, rounds: 6, devices: {count: 6}, learning: {kind: none}, compute: {kind: shifted_exponential, mean: 2.0},
+ uplink: {kind: allocated}, round: {policy: {kind: fed_buff, buffer: 2}}}
+""")
+    run = cosim.run(cosim.Scenario.load(tmp_path / "s.yaml"), out=tmp_path / "run")
+    assert run.asynchronous
+    slices = json.loads(export.write_perfetto(run).read_text(encoding="utf-8"))["traceEvents"]
+    cut = [event for event in slices if event["name"].endswith("(cut off)")]
+    assert len(cut) == (run.devices["status"] == "late").sum() > 0
+    for event in cut:
+        assert event["ts"] + event["dur"] == pytest.approx(1e6 * run.rounds["t_end_s"].max(), abs=2e-3)
+
+
 def test_late_devices_are_cut_off_at_the_end_of_the_round(events, run):
     late = run.devices[run.devices["status"] == "late"]
     assert len(late)
@@ -99,7 +113,7 @@ def test_counters_are_the_radio_samples(events, run):
 
 
 def test_without_radio_there_are_no_counters(run):
-    bare = SimpleNamespace(rounds=run.rounds, devices=run.devices, radio=run.radio.iloc[:0])
+    bare = SimpleNamespace(rounds=run.rounds, devices=run.devices, radio=run.radio.iloc[:0], asynchronous=False)
     assert {event["ph"] for event in export.trace_events(bare)} == {"M", "X"}
 
 

@@ -22,7 +22,7 @@ def device(device, download, compute, upload, *, status="arrived", wait=0.0, **o
 
 def run_of(*devices, latency=2.0):
     total = {"round": 7, "t_start_s": 0.0, "t_end_s": latency, "latency_s": latency, "planned_latency_s": 1.0}
-    return SimpleNamespace(devices=pd.DataFrame(devices), rounds=pd.DataFrame([total]))
+    return SimpleNamespace(devices=pd.DataFrame(devices), rounds=pd.DataFrame([total]), asynchronous=False)
 
 
 def test_a_slow_upload():
@@ -83,7 +83,7 @@ def asynchronous_run():
         device(5, 0.1, 0.4, np.nan, round=1, status="late", merged_round=np.nan, staleness=np.nan),
     ]
     times = {"t_start_s": [0.0, 1.0, 2.0], "t_end_s": [1.0, 2.0, 3.0], "latency_s": 1.0, "planned_latency_s": 1.0}
-    return SimpleNamespace(devices=pd.DataFrame(rows), rounds=pd.DataFrame({"round": [0, 1, 2], **times}))
+    return SimpleNamespace(devices=pd.DataFrame(rows), rounds=pd.DataFrame({"round": [0, 1, 2], **times}), asynchronous=True)
 
 
 def test_asynchronous_rounds_wait_for_nobody():

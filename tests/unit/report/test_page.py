@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import cosim
 from cosim.errors import RunError
 from cosim.report import write_report
 from cosim.report.page import page
@@ -256,3 +257,11 @@ def test_a_run_without_rounds_has_no_page(tmp_path):
     write_manifest(tmp_path, status="running", seed=1, scenario_digest="", wall_times_s={})
     with pytest.raises(RunError, match="no finished round"):
         write_report(Run.open(tmp_path))
+
+
+def test_devices_without_prunable_computing_have_no_place_on_a_logarithmic_axis(tmp_path):
+    """All that is pruned is sent, and nothing of it computed, as with local training alone."""
+    scenario = cosim.Scenario.load("scenarios/small_5dev.yaml", {"learning": {"kind": "none", "global_flops": 0.0}, "rounds": 2})
+    run = cosim.run(scenario, out=tmp_path / "run")
+    assert (run.devices["prune_ratio"] > 0).any()
+    assert "Why devices were pruned" not in page(run)

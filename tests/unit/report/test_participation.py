@@ -22,7 +22,7 @@ def made(statuses, **rounds):
         "staleness": 0.0,
     }
     defaults = {"round": np.arange(count), "feasible": True, "least_threshold_s": np.nan, "latency_threshold_s": 2.0}
-    run = SimpleNamespace(devices=pd.DataFrame(columns), rounds=pd.DataFrame(defaults | rounds))
+    run = SimpleNamespace(devices=pd.DataFrame(columns), rounds=pd.DataFrame(defaults | rounds), asynchronous=False)
     run.participation = Run.participation.func(run)
     return run
 
