@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from cosim.trace.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LONGEST_NAME: Final = 40
+"""Letters of a variant's name that a table has room for."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Member:
 def members(directories: Sequence[Path]) -> list[Member]:
     """All finished runs of one study, or of run directories, variant after variant.
 
-    Run directories that differ in nothing but their seeds are one variant, named after what sets it apart from the others.
+    Run directories that differ in nothing but their seeds are one variant, named after what sets it apart from the others, or after
+    its first directory where that is much.
     Raises RunError, or CosimError where they cannot be compared.
     """
     studies = [directory for directory in directories if (directory / STUDY_NAME).is_file()]
@@ -90,7 +94,7 @@ def _of_runs(runs: Sequence[Run]) -> list[Member]:
     for run in runs:
         if run.manifest.get("status") != "finished":
             raise RunError(f"{run.directory} is not finished ({run.manifest.get('status')}), so it cannot be compared")
-    names = _names([{name: value for name, value in run.scenario.items() if name != "seed"} for run in runs])
+    names = _short(_names([{name: value for name, value in run.scenario.items() if name != "seed"} for run in runs]), runs)
     keys = list(zip(names, (run.manifest["seed"] for run in runs), strict=True))
     for index, key in enumerate(keys):
         if key in keys[:index]:
@@ -129,6 +133,16 @@ def _names(scenarios: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = {key: f"{name},{number}" for number, (key, name) in enumerate(first.items(), 1)}
         return [numbers[json.dumps(scenario, sort_keys=True, default=str)] for scenario in scenarios]
     return names
+
+
+def _short(names: list[str], runs: Sequence[Run]) -> list[str]:
+    """The same, or the name of each one's first directory where what sets them apart fits no table and those differ."""
+    first: dict[str, str] = {}
+    for name, run in zip(names, runs, strict=True):
+        first.setdefault(name, run.directory.absolute().name)
+    if max(map(len, names)) <= LONGEST_NAME or len(set(first.values())) < len(first):
+        return names
+    return [first[name] for name in names]
 
 
 def leaves_of(data: Any, path: str = "") -> dict[str, Any]:

@@ -265,6 +265,12 @@ def test_run_directories_are_grouped_by_what_sets_them_apart(runs):
     assert comparing.rounds_of(comparing.members(places[:1]))["variant"].unique().tolist() == ["base"]
 
 
+def test_names_that_fit_no_table_give_way_to_those_of_directories(runs, monkeypatch):
+    monkeypatch.setattr(comparing, "LONGEST_NAME", len("equal_bandwidth") - 1)
+    chosen = comparing.members([runs / name for name in ("kkt-1", "equal_bandwidth-1", "kkt-2", "equal_bandwidth-2")])
+    assert [one.variant for one in chosen] == ["kkt-1", "equal_bandwidth-1"] * 2
+
+
 def test_run_directories_that_cannot_be_compared(runs, tmp_path):
     with pytest.raises(CosimError, match="are the same scenario with the same seed"):
         comparing.rounds_of(comparing.members([runs / "kkt-1", runs / "kkt-1"]))
