@@ -10,7 +10,7 @@ from cosim.interfaces import Band
 from cosim.net import transfer
 from cosim.net.power import PowerLaw
 from cosim.net.transfer import Medium, Transfers
-from cosim.net.transfer_records import AIRTIME
+from cosim.net.transfer_records import AIRTIME, BITS, Window
 from cosim.net.uplink import Allocated, Ideal
 from cosim.rate import Shannon
 
@@ -252,3 +252,11 @@ def test_a_device_sends_over_the_blocks_it_holds_in_a_slot():
             expected = sum(180e3 * np.log2(1 + snr * (f + 1) / (180e3 * held.size)) for f in held)
             assert window.rate_bps[device, slot] == pytest.approx(expected, rel=1e-12)
     assert sorted(np.round(high - low)[:, 0]) == [1, 2]
+
+
+def test_a_rate_is_that_of_sending_but_for_bits_that_arrive_at_once():
+    """Sends at 10 bit/s for 0.4 s of a slot of 1 s; then 6 bits arrive together at the end of one of 2 s."""
+    slope, total = np.zeros((BITS + 1, 1, 2)), np.zeros((BITS + 1, 1, 3))
+    slope[BITS], total[BITS] = [[10.0, 0.0]], [[0.0, 4.0, 10.0]]
+    window = Window(edges_s=np.array([0.0, 1.0, 3.0]), place=np.array([0]), slope=slope, total=total)
+    np.testing.assert_array_equal(window.rate_bps, [[10.0, 3.0]])
