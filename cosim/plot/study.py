@@ -69,14 +69,15 @@ class StudyPlots:
         """Mean accuracy against simulated time with 95 % Student-t bands over seeds, while all runs of a variant go on.
 
         ``by``: against ``round``, ``kept_flops`` or ``uplink_bits`` instead. ``variants``: which, in this order; default: all that
-        measured one. Raises ValueError for anything else.
+        measured one. Raises ValueError for anything else, and where none did.
         """
         if by not in EFFORTS:
             raise ValueError(f"no accuracy against {by!r}; there are: {', '.join(EFFORTS)}{did_you_mean(by, EFFORTS)}")
-        ax = axes(ax, x=EFFORTS[by], y="accuracy, mean of devices")
         rounds = self._study.rounds.assign(spent=self._study.effort(by))
         known = rounds[rounds["accuracy_mean"].notna()]
-        for index, name in enumerate(_chosen(known, variants)):
+        names = _chosen(known, variants, "measured an accuracy")
+        ax = axes(ax, x=EFFORTS[by], y="accuracy, mean of devices")
+        for index, name in enumerate(names):
             rows = known[known["variant"] == name]
             spent, mean, low, high = band(rows, "spent")
             ax.plot(spent, mean, label=str(name), **line(index))
@@ -87,9 +88,11 @@ class StudyPlots:
     def metric(self, column: str = "latency_s", ax: Axes | None = None) -> Axes:
         """Mean over rounds of a column of ``rounds``, with the 95 % Student-t interval over seeds, for each variant that has one.
 
-        Raises ValueError for no such column.
+        Raises ValueError for no such column, and where no variant has one.
         """
         found = intervals(self._study.rounds, column)
+        if not found:
+            raise ValueError(f"no variant has a finite {column}")
         ax = axes(ax, x="", y=f"mean {labelled(column)}")
         for index, interval in enumerate(found.values()):
             colour = line(index)["color"]
@@ -102,12 +105,14 @@ class StudyPlots:
         """Mean over rounds of a column of ``rounds`` against the number that an override gives, with 95 % Student-t intervals over seeds.
 
         ``path``: dotted, such as ``uplink.bandwidth_hz``. A line joins the variants that differ in this override alone. Raises
-        ValueError where no variant sets it, and for no such column.
+        ValueError where no variant sets it, or none that does has a value, and for no such column.
         """
         points, known = self._study.swept(path), intervals(self._study.rounds, column)
+        lines = {label: {value: known[name] for value, name in variants.items() if name in known} for label, variants in points.items()}
+        if not any(lines.values()):
+            raise ValueError(f"no variant that sets {path} has a finite {column}")
         ax = axes(ax, x=labelled(path.rpartition(".")[2]), y=f"mean {labelled(column)}")
-        for index, (label, variants) in enumerate(points.items()):
-            found = {value: known[name] for value, name in variants.items() if name in known}
+        for index, (label, found) in enumerate((label, found) for label, found in lines.items() if found):
             centre = [interval.estimate for interval in found.values()]
             half = [interval.half_width for interval in found.values()]
             ax.errorbar(list(found), centre, yerr=half, label=label, marker=".", capsize=2, **line(index))
@@ -117,12 +122,13 @@ class StudyPlots:
     def pruning_by_gain(self, ax: Axes | None = None, *, variants: Sequence[str] | None = None) -> Axes:
         """Mean pruning ratio of a device against its mean planned gain, a dot for each device of each run.
 
-        ``variants``: which, as for ``accuracy``; default: all that selected a device.
+        ``variants``: which, as for ``accuracy``; default: all that selected a device. Raises ValueError as there.
         """
-        ax = axes(ax, x="planned gain [dB]", y="pruning ratio")
         chosen = self._study.devices[self._study.devices["selected"]]
+        names = _chosen(chosen, variants, "selected a device")
+        ax = axes(ax, x="planned gain [dB]", y="pruning ratio")
         means = chosen.groupby(["variant", "seed", "device"], observed=True)[["gain_planned_db", "prune_ratio"]].mean()
-        for index, name in enumerate(_chosen(chosen, variants)):
+        for index, name in enumerate(names):
             rows = means.xs(name, level="variant")
             ax.plot(rows["gain_planned_db"], rows["prune_ratio"], ".", label=str(name), markersize=3, alpha=0.6, color=line(index)["color"])
         legend(ax)
@@ -130,25 +136,31 @@ class StudyPlots:
 
 
 def intervals(rounds: pd.DataFrame, column: str) -> dict[str, Interval]:
-    """Mean over rounds of a column: its interval over the seeds that have one, by variant; a variant without any is left out.
+    """Mean over rounds of a column: its interval over the seeds that have a finite one, by variant; a variant without any is left out.
 
     Raises ValueError where ``rounds`` has no such column of numbers.
     """
     columns = rounds.select_dtypes("number").columns
     if column not in columns:
         raise ValueError(f"rounds has no numbers {column!r}; there are: {', '.join(columns)}{did_you_mean(column, columns)}")
-    means = rounds.groupby(["variant", "seed"], observed=True)[column].mean().dropna()
-    return {str(name): student_t(values) for name, values in means.groupby("variant", observed=True, sort=False)}
+    means = rounds.groupby(["variant", "seed"], observed=True)[column].mean()
+    known = means[np.isfinite(means)]
+    return {str(name): student_t(values) for name, values in known.groupby("variant", observed=True, sort=False)}
 
 
-def _chosen(rows: pd.DataFrame, variants: Sequence[str] | None) -> list[str]:
-    """Names of the variants to draw: those asked for, else all that have rows. Raises ValueError where one asked for has none."""
+def _chosen(rows: pd.DataFrame, variants: Sequence[str] | None, did: str) -> list[str]:
+    """Names of the variants to draw: those asked for, else all that have rows. Raises ValueError where one asked for has none, or all.
+
+    ``did``: what a variant with rows did.
+    """
     there = [str(name) for name in rows["variant"].cat.categories[np.unique(rows["variant"].cat.codes)]]
     for name in variants or ():
         if name not in there:
             raise ValueError(
                 f"variant {name!r} has nothing to show here; there are: {', '.join(there) or 'none'}{did_you_mean(name, there)}"
             )
+    if not there:
+        raise ValueError(f"no variant {did}")
     return list(variants or there)
 
 

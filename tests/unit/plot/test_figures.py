@@ -169,6 +169,34 @@ def test_variants_without_numbers_are_left_out():
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
+        (lambda plots: plots.accuracy(), "no variant measured an accuracy"),
+        (lambda plots: plots.metric("planned_latency_s"), "no variant has a finite planned_latency_s"),
+        (lambda plots: plots.sweep("planned_latency_s", "uplink.bandwidth_hz"), "no variant that sets uplink.bandwidth_hz has a finite"),
+        (lambda plots: plots.pruning_by_gain(), "no variant selected a device"),
+    ],
+)
+def test_where_no_variant_has_numbers_there_is_no_figure(draw, message):
+    tables = study()
+    tables.rounds["accuracy_mean"], tables.rounds["planned_latency_s"], tables.devices["selected"] = np.nan, np.inf, False
+    open_ones = plt.get_fignums()
+    with pytest.raises(ValueError, match=message):
+        draw(StudyPlots(tables))
+    assert plt.get_fignums() == open_ones
+
+
+def test_lines_and_seeds_without_finite_numbers_are_left_out():
+    """The plan of variant a is infinite in one run, that of b in all."""
+    tables = study()
+    tables.rounds["planned_latency_s"] = tables.rounds["planned_latency_s"].where(tables.rounds["variant"] == "a", np.inf)
+    tables.rounds.loc[(tables.rounds["variant"] == "a") & (tables.rounds["seed"] == 2), "planned_latency_s"] = np.inf
+    tables.swept = lambda _: {"line": {1.0: "a"}, "other": {1.0: "b"}}
+    (bars,) = StudyPlots(tables).sweep("planned_latency_s", "uplink.bandwidth_hz").containers
+    assert (bars.get_label(), bars.lines[0].get_xydata().tolist()) == ("line", [[1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
         (lambda plots: plots.accuracy(variants=["aa"]), "variant 'aa' has nothing to show here; there are: a, b; did you mean 'a'"),
         (lambda plots: plots.pruning_by_gain(variants=["aa"]), "did you mean 'a'"),
         (lambda plots: plots.metric("latency"), "rounds has no numbers 'latency'; there are: .*; did you mean 'latency_s'"),
