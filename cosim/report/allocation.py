@@ -126,7 +126,10 @@ def status_map(run: Run) -> Panel:
         ygap=1,
     )
     caption = (
-        "The same device by device. A row in another colour than that of arrived is a device that is often missing, a column a round that "
-        "went badly."
+        "The same device by device, in the round with which its work began. In the rounds after that, while it was still at it, it was "
+        "skipped."
+        if run.asynchronous
+        else "The same device by device. A row in another colour than that of arrived is a device that is often missing, a column a round "
+        "that went badly."
     )
     return Panel("Device by device", caption, figure([cells], x="round", y="device", height=460, xaxis=round_axis(cells.x)))

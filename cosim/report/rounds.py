@@ -118,8 +118,8 @@ def _names(group: pd.DataFrame) -> dict[str, Any]:
 
 
 def _span(group: pd.DataFrame, total: dict[Any, Any]) -> list[float | None]:
-    """The stretch of time that a round needs on its axis."""
-    ends = [total["latency_s"], total["planned_latency_s"], group["done_s"].max()]
+    """The stretch of time that a round needs on its axis: until an aggregation has taken the last update."""
+    ends = [group["latency_s"].max(), total["planned_latency_s"], group["done_s"].max()]
     return [0.0, *numbers([1.04 * float(np.nanmax(ends))], 4)]
 
 

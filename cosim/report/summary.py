@@ -106,19 +106,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def rounds_table(run: Run) -> str:
-    """All rounds, evenly thinned beyond ``MOST_ROWS``."""
+    """All rounds, evenly thinned beyond ``MOST_ROWS``; asynchronous ones have no plan of their own to be held against."""
     last = insight.stragglers(insight.device_rounds(run))
     names = {index: f"{device} ({bound})" for index, device, bound in zip(last.index, last["device"], last["bound"], strict=True)}
     rounds = run.rounds.assign(last=[names.get(index, UNKNOWN) for index in run.rounds["round"]])
     if len(rounds) > MOST_ROWS:
         rounds = rounds.iloc[np.unique(np.linspace(0, len(rounds) - 1, MOST_ROWS).astype(int))]
     slowest = "slowest" if run.asynchronous else "last"
+    plan = {"planned": "planned_latency_s", "threshold": "latency_threshold_s"}
     columns: dict[str, tuple[str, Callable[[Any], str]]] = {
         "round": ("round", lambda value: str(int(value))),
         "end": ("t_end_s", lambda value: quantity_text(value, "s")),
         "latency": ("latency_s", lambda value: quantity_text(value, "s")),
-        "planned": ("planned_latency_s", lambda value: quantity_text(value, "s")),
-        "threshold": ("latency_threshold_s", lambda value: quantity_text(value, "s")),
+        **({} if run.asynchronous else {title: (name, lambda value: quantity_text(value, "s")) for title, name in plan.items()}),
         "selected": ("devices_selected", lambda value: str(int(value))),
         "arrived": ("devices_arrived", lambda value: str(int(value))),
         f"{slowest}, because of": ("last", str),

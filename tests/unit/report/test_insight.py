@@ -105,6 +105,13 @@ def test_asynchronous_rounds_wait_for_nobody():
     assert "(1), device 5 was still at work when the run ended. Why: the radio; it had been uploading for 1.50 s" in notes[1]
 
 
+def test_the_axis_of_an_asynchronous_round_reaches_to_the_aggregation_that_took_the_last_update():
+    one, timeline = rounds.panels(asynchronous_run())
+    assert one.frames[0]["layout"]["xaxis"]["range"] == pytest.approx([0.0, 1.04 * 2.0])
+    cells = timeline.figure.data[0]
+    assert None not in cells.z[list(cells.y).index(4)][: len(cells.z[0]) * 2 // 3]
+
+
 def test_what_bound_the_pruned():
     """Pruned by half, 0.5 s were planned for sending the rest: 1.0 s for the whole, which is more than 0.8 s of computing."""
     radio = device(3, 0.1, 0.4, 0.5)

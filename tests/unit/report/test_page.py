@@ -10,7 +10,9 @@ import pytest
 import cosim
 from cosim.errors import RunError
 from cosim.report import write_report
+from cosim.report.allocation import status_map
 from cosim.report.page import page
+from cosim.report.summary import rounds_table
 from cosim.trace.manifest import write_manifest
 from cosim.trace.run import Run
 from cosim.trace.writer import TraceWriter
@@ -175,6 +177,15 @@ def test_devices_that_did_not_arrive_are_told(made_up_run):
     assert any(f"{len(missed)} of {run.rounds['devices_selected'].sum()} updates" in text for text in reader.text)
     place = reader.text.index("late")
     assert reader.text[place : place + 4] == ["late", "uploading", str(len(missed)), f"{missed['straggler_factor'].mean():.3f}"]
+
+
+def test_asynchronous_rounds_are_not_held_against_a_plan(made_up_run):
+    run = made_up_run(devices=4, rounds=3)
+    heads = ("<th>planned</th>", "<th>threshold</th>")
+    assert all(head in rounds_table(run) for head in heads)
+    vars(run)["asynchronous"] = True
+    assert not any(head in rounds_table(run) for head in heads)
+    assert "while it was still at it" in status_map(run).caption
 
 
 def test_nothing_was_learned(made_up_run):
