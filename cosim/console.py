@@ -185,10 +185,11 @@ def summary(run: Run) -> list[tuple[str, str]]:
     rounds = run.rounds
     status = run.devices["status"].value_counts()
     accuracy = rounds["accuracy_mean"].dropna()
+    planned = "" if run.asynchronous else f" (planned {rounds['planned_latency_s'].mean():.3g} s)"
     rows = {
         "rounds": f"{len(rounds)}",
         "simulated time": f"{rounds['t_end_s'].max():.1f} s",
-        "mean round latency": f"{rounds['latency_s'].mean():.3g} s (planned {rounds['planned_latency_s'].mean():.3g} s)",
+        "mean round latency": f"{rounds['latency_s'].mean():.3g} s{planned}",
         "device rounds": ", ".join(f"{count} {name}" for name, count in status.items()),
         "mean pruning ratio": f"{rounds['prune_ratio_mean'].mean():.3f}",
         "accuracy": f"{accuracy.iloc[0]:.3f} -> {accuracy.iloc[-1]:.3f}" if len(accuracy) else "none: no learning",

@@ -78,8 +78,10 @@ class Run:
 
     @cached_property
     def asynchronous(self) -> bool:
-        """Whether rounds were aggregations that did not wait for everybody: some devices went on, and a later one took their updates."""
-        return bool((self.devices["staleness"] > 0).any())
+        """Whether rounds were aggregations that did not wait for everybody: in some, the part of a device that was asked had not ended."""
+        asked = self.devices.groupby("round")["selected"].sum()
+        ended = self.rounds.set_index("round")["devices_selected"]
+        return bool((asked - ended).fillna(0).any())  # of a run that goes on, a table may be a round ahead
 
     @cached_property
     def radio(self) -> pd.DataFrame:

@@ -69,10 +69,12 @@ def test_slices_are_the_phases_of_the_table(events, run):
             assert durations[row.round, row.device] == pytest.approx(row[2] * 1e6, abs=2e-3)
 
 
-def test_work_that_an_asynchronous_run_cuts_off_reaches_to_its_end(tmp_path):
-    (tmp_path / "s.yaml").write_text("""
-{seed: 3, rounds: 6, devices: {count: 6}, learning: {kind: none}, compute: {kind: shifted_exponential, mean: 2.0},
- uplink: {kind: allocated}, round: {policy: {kind: fed_buff, buffer: 2}}}
+@pytest.mark.parametrize(("policy", "rounds"), [("{kind: fed_buff, buffer: 2}", 6), ("{kind: tiers, count: 2}", 1)])
+def test_work_that_an_asynchronous_run_cuts_off_reaches_to_its_end(policy, rounds, tmp_path):
+    """Even where it ends so soon that no update was ever stale."""
+    (tmp_path / "s.yaml").write_text(f"""
+{{seed: 3, rounds: {rounds}, devices: {{count: 6}}, learning: {{kind: none}}, compute: {{kind: shifted_exponential, mean: 2.0}},
+ uplink: {{kind: allocated}}, round: {{policy: {policy}}}}}
 """)
     run = cosim.run(cosim.Scenario.load(tmp_path / "s.yaml"), out=tmp_path / "run")
     assert run.asynchronous
