@@ -1,4 +1,4 @@
-"""Several devices' networks as one: on the processor each device gets what it would get alone, to rounding."""
+"""Several devices' networks as one: each device gets what it would get alone on the processor, to rounding."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,10 @@ import torch
 from cosim.errors import CosimWarning, ScenarioError
 from cosim.learn import placement
 from cosim.learn.descent import descend
+from cosim.learn.federated import Federated
 from cosim.learn.models import CNN, CNN1D, MLP, ResNet
 from cosim.learn.modules import ModuleNetwork
+from cosim.learn.pruner import Random
 from cosim.learn.roles import LocalTask
 from cosim.learn.split import Parts, Split
 from cosim.learn.stacked import forward
@@ -16,6 +18,8 @@ from cosim.learn.trainer import SGD, Epochs
 from cosim.rng import Streams
 
 STACKED = placement.Placement(torch.device("cpu"), stacked=True)
+GPU = placement.Placement(torch.device("cuda"), stacked=True)
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 SAMPLES = (10, 10, 3, 10, 17)
 
 
@@ -65,9 +69,15 @@ def tasks(network, shape, split=None, masks=0.7, **fields):
         yield LocalTask(parts=parts, **data, shared=shared, mask=mask, personal=personal, round=int(count == 17), **fields)
 
 
-def check(settings, work):
-    """Stacked = one by one, value by value."""
-    together = descend(settings, work, [np.random.default_rng(k) for k in range(len(work))], STACKED)
+@pytest.fixture(params=[STACKED, pytest.param(GPU, marks=needs_gpu)], ids=lambda place: place.device.type)
+def place(request):
+    """Where the devices train together."""
+    return request.param
+
+
+def check(settings, work, place):
+    """Stacked = one by one on the processor, value by value."""
+    together = descend(settings, work, [np.random.default_rng(k) for k in range(len(work))], place)
     for k, task in enumerate(work):
         alone = descend(settings, [task], [np.random.default_rng(k)], placement.CPU)[0]
         for name in ("shared", "personal", *(["gradient"] if task.dense_gradient else [])):
@@ -87,19 +97,19 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network(name):
-    check(SETTINGS["alternating"], list(tasks(*NETWORKS[name])))
+def test_every_network(name, place):
+    check(SETTINGS["alternating"], list(tasks(*NETWORKS[name])), place)
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=list(SETTINGS))
 @pytest.mark.parametrize("split", [Split(personal_layers=0), Split(personal_layers="copy"), Split(personal_layers=1, adapters=2)], ids=repr)
-def test_every_schedule(settings, split):
-    check(settings, list(tasks(*NETWORKS["cnn"], split)))
+def test_every_schedule(settings, split, place):
+    check(settings, list(tasks(*NETWORKS["cnn"], split)), place)
 
 
-def test_what_the_pruner_wants_to_know_and_nothing_pruned():
-    check(SETTINGS["alternating"], list(tasks(*NETWORKS["resnet"], dense_gradient=True)))
-    check(SETTINGS["alternating"], list(tasks(*NETWORKS["cnn"], masks=1.0)))
+def test_what_the_pruner_wants_to_know_and_nothing_pruned(place):
+    check(SETTINGS["alternating"], list(tasks(*NETWORKS["resnet"], dense_gradient=True)), place)
+    check(SETTINGS["alternating"], list(tasks(*NETWORKS["cnn"], masks=1.0)), place)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -114,11 +124,11 @@ def test_logits_are_those_of_the_network(name):
         torch.testing.assert_close(together[k], alone, rtol=1e-4, atol=1e-4 * float(alone.abs().max()))
 
 
-def test_a_module_that_cannot_be_mapped_is_trained_device_by_device():
+def test_a_module_that_cannot_be_mapped_is_trained_device_by_device(place):
     network = ModuleNetwork(Stubborn, (1, 6, 6), 4)
     work = list(tasks(network, (1, 6, 6)))[:2]
     with pytest.warns(CosimWarning, match="one after another"):
-        check(SETTINGS["alternating"], work)
+        check(SETTINGS["alternating"], work, place)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +144,9 @@ def test_all_steps_stay_on_the_device(name, settings, personal):
     assert [entry.name for entry in caught.traceback if "cosim" in str(entry.path)][-1] == "_mean"
 
 
-def test_networks_of_different_widths_keep_to_themselves():
+def test_networks_of_different_widths_keep_to_themselves(place):
     work = [*list(tasks(*NETWORKS["cnn"]))[:2], *list(tasks(*chain(CNN(filters=(2, 4), kernel=3, hidden=5))))[:2]]
-    check(SETTINGS["alternating"], work)
+    check(SETTINGS["alternating"], work, place)
 
 
 def test_the_number_of_devices_at_once_is_bounded_by_memory():
@@ -152,3 +162,15 @@ def test_a_gpu_that_is_not_there_is_told_at_the_start(play):
     with pytest.raises(ScenarioError, match=r"learning.trainer.device = cuda: .* finds no CUDA device here; allowed on this machine: cpu"):
         play.learner(trainer=SGD(device="cuda"))
     assert placement.placement("auto") == placement.CPU
+
+
+@needs_gpu
+@pytest.mark.parametrize("model", [CNN(), MLP(hidden=(20,)), ResNet()], ids=lambda model: type(model).__name__)
+def test_a_round_on_a_gpu_gives_the_same_bits_again_and_with_more_threads(play, model):
+    federated = Federated(model=model, trainer=SGD(device="cuda", personal_steps=1, global_steps=2), pruner=Random())
+    learners = [federated.start(70, Streams(1), workers=workers) for workers in (1, 3, 1)]  # more than train together
+    for learner in learners:
+        for index in range(2):
+            play.round(learner, index, ratio=0.5)
+    for other in learners[1:]:
+        play.same(learners[0], other)
