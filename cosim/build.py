@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cosim.errors import CosimError, RunError, SimulationError
 from cosim.rng import Streams
@@ -31,12 +31,15 @@ if TYPE_CHECKING:
     from cosim.trace.manifest import RunStatus
     from cosim.trace.schema import TableName
 
+_MOST_THREADS: Final = 8
+"""Training threads unless more are asked for: beyond, they wait for one another in Python longer than they work side by side."""
+
 
 def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
     """Everything that a simulation of this scenario asks while it runs.
 
-    ``workers``: training threads, > 0; default: the processors this process may use. Any number gives the same bits. Raises ValueError
-    for other numbers, ScenarioError where parts do not fit.
+    ``workers``: training threads, > 0; default: the processors this process may use, at most 8. Any number gives the same bits. Raises
+    ValueError for other numbers, ScenarioError where parts do not fit.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers = {workers}: must be at least 1")
@@ -63,12 +66,17 @@ def build(scenario: Scenario, *, workers: int | None = None) -> Parts:
         threshold=Threshold(seconds=threshold) if isinstance(threshold, int | float) else Threshold(**threshold.model_dump()),
         prune_max=scenario.round.prune_max,
         energy=scenario.round.energy,
-        learner=scenario.learning.start(
-            scenario.devices.count, streams, workers=workers or len(os.sched_getaffinity(0)), servers=backhaul.servers
-        ),
+        learner=scenario.learning.start(scenario.devices.count, streams, workers=workers or _threads(), servers=backhaul.servers),
         record_events=scenario.trace.events,
         radio_interval_s=scenario.trace.radio_interval_s,
     )
+
+
+def _threads() -> int:
+    """Training threads where nobody says how many: the processors this process may use, a container's share of time respected."""
+    from joblib import cpu_count
+
+    return min(int(cpu_count()), _MOST_THREADS)
 
 
 def run(

@@ -34,6 +34,9 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Training threads; any number gives the same result.  [default: processors, at most 8]")
+]
 RoundLimit = Annotated[
     float,
     typer.Option(
@@ -76,7 +79,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.")] = None,
     rounds: Annotated[int | None, typer.Option(help="Number of rounds, instead of the scenario's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a field; may be repeated.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    workers: Threads = None,
     round_limit_s: RoundLimit = LIMIT_S,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,
@@ -105,7 +108,7 @@ def resume(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")],
     *,
     rounds: Annotated[int | None, typer.Option(min=1, help="Number of rounds, more than the run had: extends it.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Training threads; any number gives the same result.")] = None,
+    workers: Threads = None,
     round_limit_s: RoundLimit = LIMIT_S,
     quiet: Annotated[bool, typer.Option("--quiet", help="On stderr, errors only.")] = False,
     debug: Debug = False,

@@ -11,7 +11,6 @@ which variant it rests on. ``--quick``: a few rounds, two seeds and the images t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from typing import Any
 
 import beyond_page
 import paper_page
+from joblib import cpu_count
 
 import cosim
 from cosim.errors import CosimError
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small version into runs/paper-quick")
     parser.add_argument("--seeds", type=int, help="only the first so many seeds of each study")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--workers", type=int, default=cpu_count(), help="processes")
     parser.add_argument("--write-only", action="store_true", help="write the page from what is finished")
     parser.add_argument("--runs", type=Path, help="where the runs are  [default: runs/paper, runs/paper-quick]")
     parser.add_argument("--out", type=Path, help="where the page goes  [default: docs, runs/paper-quick]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import time
@@ -195,16 +194,17 @@ def _outcomes(tasks: Sequence[Task], workers: int | None, backend: Backend) -> G
     if backend == "ray":
         yield from _on_ray(tasks, workers)
     else:
-        yield from _locally(tasks, workers or len(os.sched_getaffinity(0)))
+        yield from _locally(tasks, workers)
 
 
-def _locally(tasks: Sequence[Task], workers: int) -> Generator[Outcome, None, None]:
+def _locally(tasks: Sequence[Task], workers: int | None) -> Generator[Outcome, None, None]:
     """Processes of their own for one worker too: all runs then compute under the same conditions."""
     from concurrent.futures import as_completed
 
+    from joblib import cpu_count
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(max_workers=min(workers, len(tasks)), timeout=_IDLE_S, env=_ONE_THREAD)
+    executor = ProcessPoolExecutor(max_workers=min(workers or cpu_count(), len(tasks)), timeout=_IDLE_S, env=_ONE_THREAD)
     try:
         futures = {executor.submit(simulate, task, alone=True): task for task in tasks}
         for future in as_completed(futures):

@@ -1,10 +1,13 @@
 """Real training inside the simulation."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
 import cosim
+from cosim.build import build
+from cosim.learn.federated import Federated
 
 SMALL = "scenarios/small_5dev.yaml"
 
@@ -31,6 +34,16 @@ def test_same_seed_same_tables_for_any_number_of_workers(run, tmp_path, workers)
     for table in ("rounds", "devices"):
         pd.testing.assert_frame_equal(getattr(run, table), getattr(again, table), check_exact=True)
     assert again.manifest["fingerprint"] == run.manifest["fingerprint"]
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (3, 3), (64, 8)])
+def test_as_many_threads_as_processors_but_not_too_many(monkeypatch, processors, threads):
+    asked, start = [], Federated.start
+    monkeypatch.setattr(joblib, "cpu_count", lambda: processors)
+    monkeypatch.setattr(Federated, "start", lambda *args, workers, **rest: asked.append(workers) or start(*args, workers=workers, **rest))
+    for workers in (None, 20):
+        build(cosim.Scenario.load(SMALL), workers=workers)
+    assert asked == [threads, 20]
 
 
 def test_another_seed_gives_other_tables(run, tmp_path):
