@@ -5,7 +5,7 @@ and the loop of ``bench_training`` with model and data on the GPU. They take tur
 Values: the same round on GPU, on the processor, and device after device in float64 on the processor; and with personal layers and pruning
 on the first two. Where two sums are equal but for rounding, the largest of a pooling window or the sign before a ReLU is another, and
 the gradient takes another way: so two correct rounds in float32 differ by more than rounding, as each differs from float64.
-It fails where the GPU is further from float64 than 1e-4 and than twice what the processor is. Without a GPU it says so and ends.
+It fails where GPU and processor differ by more than 1e-4 in any parameter. Without a GPU it says so and ends.
 """
 
 import argparse
@@ -84,8 +84,8 @@ def in_float64(case: Case, steps: int, devices: int, seed: int) -> np.ndarray:
     return mean.numpy()
 
 
-def distances(case: Case, steps: int, devices: int, workers: int, seed: int) -> bool:
-    """How far GPU, processor and float64 are from one another after a round; whether the GPU is right."""
+def distances(case: Case, steps: int, devices: int, workers: int, seed: int) -> float:
+    """Print how far GPU, processor and float64 are from one another after a round; the largest difference of the first two."""
     found = {"float64": in_float64(case, steps, devices, seed)}
     for device, name in (("cpu", "processor"), ("cuda", "GPU")):
         learner = setup(case, steps, device).start(devices, Streams(seed), workers=workers)
@@ -96,11 +96,11 @@ def distances(case: Case, steps: int, devices: int, workers: int, seed: int) -> 
         apart = np.abs(found[one] - found[other])
         largest[one, other] = float(apart.max())
         print(f"  {one} and {other}: {apart.max():.1e} at most, {np.sqrt(np.mean(apart**2)):.1e} root mean square", flush=True)
-    return largest["GPU", "float64"] <= max(1e-4, 2 * largest["processor", "float64"])
+    return largest["GPU", "processor"]
 
 
-def difference(name: str, devices: int, workers: int) -> None:
-    """Print the largest difference of a parameter and of a loss after one round with personal layers and pruning."""
+def difference(name: str, devices: int, workers: int) -> float:
+    """The largest difference of a parameter after one round with personal layers and pruning; printed, with that of a loss."""
     states, losses = [], []
     for device in ("cpu", "cuda"):
         federated = Federated(model=MODELS[name], trainer=SGD(device=device), pruner=Random(), partition=IID(samples_per_device=200))
@@ -115,6 +115,7 @@ def difference(name: str, devices: int, workers: int) -> None:
     largest = max(float(np.abs(states[0][part] - states[1][part]).max()) for part in ("shared", "personal"))
     loss = float(np.abs(losses[0] - losses[1]).max())
     print(f"{name}: GPU and processor differ by at most {largest:.1e} in a parameter, {loss:.1e} in a loss", flush=True)
+    return largest
 
 
 def main() -> int:
@@ -128,16 +129,15 @@ def main() -> int:
         print(f"No CUDA device here (PyTorch {torch.__version__}): nothing to measure.")
         return 0
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}")
-    right = True
+    found = []
     for steps in (1, chosen.steps):
         for seed in range(3):
             print(f"{CASES[0].name}, {chosen.devices} devices, steps: {steps}, seed {seed}")
-            right &= distances(CASES[0], steps, chosen.devices, chosen.workers, seed)
-    for name in MODELS:
-        difference(name, chosen.devices, chosen.workers)
+            found.append(distances(CASES[0], steps, chosen.devices, chosen.workers, seed))
+    found += [difference(name, chosen.devices, chosen.workers) for name in MODELS]
     for case in CASES:
         compare(case, chosen.devices, chosen.steps, chosen.rounds, chosen.workers)
-    return 0 if right else 1
+    return 0 if max(found) <= 1e-4 else 1
 
 
 if __name__ == "__main__":
